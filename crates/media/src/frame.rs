@@ -1,0 +1,88 @@
+//! A frame (one access unit), the track it belongs to, and the set of tracks that a stream has.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::MediaTime;
+
+/// One access unit: a whole picture. Cloning it bumps a count and copies no picture bytes.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The track it belongs to.
+    pub track: TrackId,
+    /// When it is to be shown, on the track's own clock.
+    pub time: MediaTime,
+    /// Wall clock at which the camera took it, or, where the camera does not say, at which its last byte was read.
+    /// Latency is measured from here. `None` where neither is known.
+    pub captured: Option<SystemTime>,
+    /// Decodable on its own. Every JPEG is.
+    pub key: bool,
+    /// JPEG: a whole file, SOI to EOI. H.264 and H.265: NAL units, each behind its length as 4 bytes, big endian.
+    pub data: Bytes,
+}
+
+/// Names a track within its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u8);
+
+impl TrackId {
+    /// The only video track of a stream that has one.
+    pub const VIDEO: Self = Self(0);
+}
+
+/// How a track's access units are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Codec {
+    /// JPEG, ITU-T T.81: any process that ends in one whole file a picture.
+    Jpeg,
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "mjpeg",
+        })
+    }
+}
+
+/// Width and height of a picture in pixels; neither is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// Columns, 1 to 65535.
+    pub width: u16,
+    /// Rows, 1 to 65535.
+    pub height: u16,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// What a stream's frames of one [`TrackId`] are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// Its name within the stream.
+    pub id: TrackId,
+    /// How its access units are coded.
+    pub codec: Codec,
+    /// Ticks a second of its frames' [`MediaTime`].
+    pub clock_rate: NonZeroU32,
+    /// Size of its pictures, where it is known before they are decoded.
+    pub size: Option<Size>,
+}
+
+impl Track {
+    /// A video track of JPEG pictures on the 90 kHz clock.
+    pub fn jpeg(size: Option<Size>) -> Self {
+        Self { id: TrackId::VIDEO, codec: Codec::Jpeg, clock_rate: MediaTime::VIDEO_RATE, size }
+    }
+}
+
+/// The tracks of a stream at one time.
+pub type Tracks = Vec<Track>;

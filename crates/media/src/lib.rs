@@ -1,0 +1,10 @@
+//! What a picture is: frames, tracks and media time; bitstream headers; containers.
+//!
+//! This crate does no IO and reads no clock. Whatever depends on time takes it as an argument, so that all of it
+//! can be tested with simulated time and fuzzed.
+
+mod frame;
+mod time;
+
+pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks};
+pub use time::MediaTime;

@@ -1,0 +1,5 @@
+//! The camera server.
+
+mod sources;
+
+fn main() {}

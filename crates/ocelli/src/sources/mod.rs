@@ -1,0 +1,56 @@
+//! The cameras: one file a kind, one line a kind in [`KINDS`].
+//!
+//! A source is named by a URL-like text (`exec:rpicam-vid -t 0 -o -`, `v4l2:///dev/video0?width=1280`). Parsing it has
+//! no side effects: nothing is opened or run until the hub dials the source.
+
+use std::time::Duration;
+
+use ocelli_hub::Source;
+
+mod url;
+
+pub use url::{SourceUrl, SpecError};
+
+/// What a camera's configuration says beside its source's own text. The same for every kind; a kind ignores what it
+/// has no use for and refuses what it cannot honour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceOptions {
+    /// JPEG quality of pictures that are encoded here, 1 to 100.
+    pub quality: u8,
+    /// Longest picture accepted, in bytes; a longer one is dropped and counted.
+    pub max_frame_bytes: usize,
+    /// How long a started camera may give no picture before it counts as lost.
+    pub silence_timeout: Duration,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self { quality: 80, max_frame_bytes: 16 << 20, silence_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// One kind of camera.
+pub struct SourceKind {
+    /// What stands before the first colon: `exec`.
+    pub scheme: &'static str,
+    /// One line for `--help` and error messages: what it is and an example.
+    pub about: &'static str,
+    /// Makes the source, or says what is wrong with its text. Opens nothing.
+    pub build: fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecError>,
+}
+
+/// Every kind of camera this build knows.
+pub const KINDS: &[SourceKind] = &[];
+
+/// Makes the source that `text` names.
+///
+/// # Errors
+/// An unknown scheme (the error lists the known ones), a parameter that the kind does not have, or a value outside
+/// its range.
+pub fn build(text: &str, options: &SourceOptions) -> Result<Box<dyn Source>, SpecError> {
+    let url = SourceUrl::parse(text)?;
+    let Some(kind) = KINDS.iter().find(|kind| kind.scheme == url.scheme()) else {
+        return Err(SpecError::unknown_scheme(url.scheme(), KINDS.iter().map(|kind| kind.scheme)));
+    };
+    (kind.build)(&url, options)
+}

@@ -1,0 +1,239 @@
+//! The text that names a source: `scheme:rest?key=value&key=value`.
+//!
+//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`); every other scheme's rest ends at the
+//! first `?`. Values are percent-decoded, the rest is not.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+/// A source's text, split. Its `Debug` hides user and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceUrl {
+    scheme: String,
+    rest: String,
+    parameters: Vec<(String, String)>,
+}
+
+/// What is wrong with the text that names a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SpecError {
+    message: String,
+}
+
+impl SpecError {
+    /// Something else that is wrong, in words.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+
+    /// A scheme that no kind of source has.
+    pub fn unknown_scheme<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let nearest = known
+            .iter()
+            .map(|k| (strsim::damerau_levenshtein(found, k), k))
+            .min()
+            .filter(|(distance, _)| *distance <= 2)
+            .map(|(_, k)| format!("; did you mean `{k}:`?"))
+            .unwrap_or_default();
+        Self::new(format!("no kind of source is called `{found}:` (known: {}){nearest}", known.join(", ")))
+    }
+}
+
+impl SourceUrl {
+    /// Splits `text`.
+    ///
+    /// # Errors
+    /// There is no scheme, or a parameter's percent-encoding is broken.
+    pub fn parse(text: &str) -> Result<Self, SpecError> {
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| {
+            SpecError::new(format!(
+                "`{}` names no kind of source; expected one such as `exec:` or `v4l2:`",
+                hide_user(text)
+            ))
+        })?;
+        if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-') {
+            return Err(SpecError::new(format!(
+                "`{}` does not begin with a kind of source",
+                hide_user(text)
+            )));
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        if scheme == "exec" {
+            return Ok(Self { scheme, rest: rest.to_owned(), parameters: Vec::new() });
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let parameters = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, "1"));
+                Ok((percent_decode(key)?, percent_decode(value)?))
+            })
+            .collect::<Result<_, SpecError>>()?;
+        Ok(Self { scheme, rest: rest.to_owned(), parameters })
+    }
+
+    /// What stands before the first colon, in lower case.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// What stands between the scheme's colon and the parameters, as written. May hold a password.
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
+    /// The rest as a path of the file system: `v4l2:///dev/video0` and `file:clip.mjpeg` alike.
+    pub fn path(&self) -> &str {
+        self.rest.strip_prefix("//").unwrap_or(&self.rest)
+    }
+
+    /// The parameters in order, decoded.
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
+    }
+
+    /// The last value of `key`, as a `T` within `range`.
+    ///
+    /// # Errors
+    /// The value is no `T`, or is outside `range`.
+    pub fn number<T>(&self, key: &str, range: RangeInclusive<T>) -> Result<Option<T>, SpecError>
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        let Some((_, text)) = self.parameters.iter().rev().find(|(k, _)| k == key) else { return Ok(None) };
+        match text.parse::<T>() {
+            Ok(value) if range.contains(&value) => Ok(Some(value)),
+            _ => Err(SpecError::new(format!("{key}={text}: expected {} to {}", range.start(), range.end()))),
+        }
+    }
+
+    /// The last value of `key` as written.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// `key` as yes or no: `1`, `true`, `yes`, `on` and the bare key, or their opposites.
+    ///
+    /// # Errors
+    /// The value is neither.
+    pub fn flag(&self, key: &str) -> Result<Option<bool>, SpecError> {
+        match self.text(key) {
+            None => Ok(None),
+            Some("1" | "true" | "yes" | "on") => Ok(Some(true)),
+            Some("0" | "false" | "no" | "off") => Ok(Some(false)),
+            Some(other) => Err(SpecError::new(format!("{key}={other}: expected 1 or 0"))),
+        }
+    }
+
+    /// Refuses parameters that are not in `known`, naming the nearest one.
+    ///
+    /// # Errors
+    /// A parameter is unknown.
+    pub fn only(&self, known: &[&str]) -> Result<(), SpecError> {
+        for (key, _) in &self.parameters {
+            if !known.contains(&key.as_str()) {
+                let nearest = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
+                let hint = match nearest {
+                    Some((distance, k)) if distance <= 2 => format!("; did you mean `{k}`?"),
+                    _ => format!(" (known: {})", known.join(", ")),
+                };
+                return Err(SpecError::new(format!("`{}:` has no parameter `{key}`{hint}", self.scheme)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.scheme, hide_user(&self.rest))
+    }
+}
+
+impl fmt::Debug for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `text` without what stands between `//` and the last `@` of the authority, wherever in it such an address stands.
+pub fn hide_user(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut left = text;
+    while let Some(start) = left.find("//") {
+        let (before, after) = left.split_at(start + 2);
+        out.push_str(before);
+        let end = after.find(|c: char| c == '/' || c == '?' || c.is_whitespace()).unwrap_or(after.len());
+        let (authority, rest) = after.split_at(end);
+        match authority.rfind('@') {
+            Some(at) => {
+                out.push_str("***");
+                out.push_str(&authority[at..]);
+            }
+            None => out.push_str(authority),
+        }
+        left = rest;
+    }
+    out.push_str(left);
+    out
+}
+
+fn percent_decode(text: &str) -> Result<String, SpecError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        if b != b'%' {
+            out.push(b);
+            continue;
+        }
+        let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
+        let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else {
+            return Err(SpecError::new(format!("`{text}`: `%` is not followed by two hexadecimal digits")));
+        };
+        out.push((high * 16 + low) as u8);
+    }
+    String::from_utf8(out).map_err(|_| SpecError::new(format!("`{text}` is not UTF-8 once decoded")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exec_keeps_its_command_line_whole() {
+        let url = SourceUrl::parse("exec:ffmpeg -i http://a/?x=1&y=2 -f mjpeg -").unwrap();
+        assert_eq!(url.rest(), "ffmpeg -i http://a/?x=1&y=2 -f mjpeg -");
+        assert!(url.parameters().is_empty());
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_the_last_one_counts() {
+        let url = SourceUrl::parse("v4l2:///dev/video0?width=1&width=1280&name=a%20b&mmap").unwrap();
+        assert_eq!(url.path(), "/dev/video0");
+        assert_eq!(url.number("width", 16..=8192_u16), Ok(Some(1280)));
+        assert_eq!(url.text("name"), Some("a b"));
+        assert_eq!(url.flag("mmap"), Ok(Some(true)));
+    }
+
+    #[test]
+    fn errors_say_the_range_and_the_nearest_name() {
+        let url = SourceUrl::parse("pattern:?widht=0").unwrap();
+        assert!(url.only(&["width", "height"]).unwrap_err().to_string().contains("did you mean `width`"));
+        assert!(url.number("widht", 1..=9).unwrap_err().to_string().contains("expected 1 to 9"));
+        assert!(SourceUrl::parse("pattern:?a=%zz").is_err());
+    }
+
+    #[test]
+    fn passwords_are_hidden_wherever_an_address_stands() {
+        assert_eq!(hide_user("rtsp://u:p@ss@h/x?a=b@c"), "rtsp://***@h/x?a=b@c");
+        assert_eq!(
+            hide_user("ffmpeg -i rtsp://u:p@h/a -o http://v:w@k"),
+            "ffmpeg -i rtsp://***@h/a -o http://***@k"
+        );
+        assert_eq!(format!("{:?}", SourceUrl::parse("http://u:p@h/x").unwrap()), "http://***@h/x");
+    }
+}
