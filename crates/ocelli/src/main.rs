@@ -1,5 +1,3 @@
 //! The camera server.
 
-mod sources;
-
 fn main() {}

@@ -9,7 +9,7 @@ use ocelli_hub::Source;
 
 mod url;
 
-pub use url::{SourceUrl, SpecError};
+pub use url::{SourceUrl, SpecError, hide_user};
 
 /// What a camera's configuration says beside its source's own text. The same for every kind; a kind ignores what it
 /// has no use for and refuses what it cannot honour.

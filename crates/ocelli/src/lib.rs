@@ -1,0 +1,6 @@
+//! The camera server as a library: everything but the `main` of the program, so that tests and fuzz targets reach it.
+//!
+//! It is no stable interface for other programs; the outside contract is the command line, the configuration file
+//! and the addresses.
+
+pub mod sources;
