@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Everything that reads the code without running it. `scripts/lint.sh quick` keeps to formatting and clippy.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "formatting"
+cargo fmt --all --check
+
+step "clippy"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+[ "${1:-}" != quick ] || exit 0
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+step "each crate alone"
+for manifest in crates/*/Cargo.toml; do
+  name=$(sed -n 's/^name *= *"\(.*\)"/\1/p' "$manifest" | head -n 1)
+  cargo check --quiet --locked -p "$name"
+done
+
+step "types of the page"
+tests/node_modules/.bin/tsc --project tests/tsconfig.json
+
+step "licences, sources and known vulnerabilities"
+command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+cargo deny --locked check licenses bans sources
+if cargo deny fetch db; then
+  cargo deny --locked check advisories
+else
+  echo "lint: the advisory database could not be fetched: known vulnerabilities were NOT checked" >&2
+fi
+
+step "clean"

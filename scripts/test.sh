@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Every test, the quick ones first. `make test` calls it once scripts/setup.sh has put everything in place.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "the page's own logic"
+node --test tests/page/*.test.mjs
+
+step "every crate, and the whole system against real cameras and viewers"
+cargo test --workspace --locked
+
+step "the page in a browser"
+cargo build --locked -p ocelli
+OCELLI_BIN=${OCELLI_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/debug/ocelli} node --test tests/browser/*.test.mjs
+
+step "everything passed"
