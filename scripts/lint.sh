@@ -26,9 +26,9 @@ tests/node_modules/.bin/tsc --project tests/tsconfig.json
 
 step "licences, sources and known vulnerabilities"
 command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-cargo deny --locked check licenses bans sources
+cargo deny --locked check --hide-inclusion-graph licenses bans sources
 if cargo deny fetch db; then
-  cargo deny --locked check advisories
+  cargo deny --locked check --hide-inclusion-graph advisories
 else
   echo "lint: the advisory database could not be fetched: known vulnerabilities were NOT checked" >&2
 fi
