@@ -1,0 +1,277 @@
+//! A camera: a source, the stream it fills, and the task that drives the one into the other for as long as it is
+//! configured.
+//!
+//! The rules are [`Supervisor`]'s; here are only its clock, its dice, and the notice that viewers see while the camera
+//! is lost.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ocelli_media::{Frame, Size, Tracks};
+use tokio::task::JoinHandle;
+
+use crate::source::{Source, SourceError};
+use crate::stream::{Publisher, Stream, lock};
+use crate::supervise::{Action, Policy, State, Supervisor};
+
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
+mod tests;
+
+/// How often the notice is repeated while somebody watches, so that its clock moves and a dead connection is noticed.
+const NOTICE_EVERY: Duration = Duration::from_secs(1);
+
+/// What the viewers of a lost camera get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLost {
+    /// A picture that says what happened and when the camera is tried again.
+    #[default]
+    Picture,
+    /// Nothing: the last picture stays on the screen.
+    Hold,
+    /// Their connections are closed.
+    Close,
+}
+
+/// What a notice must say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lost {
+    /// The camera's name.
+    pub camera: String,
+    /// Why it was lost, in words.
+    pub cause: Arc<str>,
+    /// When it is tried again; `None` while it is being tried.
+    pub retry_in: Option<Duration>,
+    /// Size of the camera's pictures, where it is known.
+    pub size: Option<Size>,
+    /// The time now.
+    pub now: SystemTime,
+}
+
+/// Draws a notice: the picture and the tracks to use where the camera never had any. `None` where it cannot be drawn
+/// in the camera's codec. Called off the async threads.
+pub type DrawNotice = dyn Fn(&Lost) -> Option<(Frame, Tracks)> + Send + Sync;
+
+/// A camera's state at a time, for people and programs to read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// What it does.
+    pub state: State,
+    /// Why it was lost the last time, also while it is being tried again.
+    pub cause: Option<Arc<str>>,
+    /// How often it was started again after a failure.
+    pub restarts: u64,
+}
+
+/// A running camera. Dropping it stops the source.
+#[derive(Debug)]
+pub struct Camera {
+    stream: Arc<Stream>,
+    task: JoinHandle<()>,
+}
+
+/// What a camera is made of.
+pub struct CameraParts {
+    /// The stream to fill.
+    pub stream: Arc<Stream>,
+    /// What fills it.
+    pub source: Box<dyn Source>,
+    /// When it is started, stopped and tried again.
+    pub policy: Policy,
+    /// What viewers get while it is lost.
+    pub on_lost: OnLost,
+    /// Draws the notice.
+    pub draw: Arc<DrawNotice>,
+}
+
+impl Camera {
+    /// Starts driving. `None` while the stream has another publisher.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn start(parts: CameraParts) -> Option<Self> {
+        let publisher = parts.stream.publish()?;
+        let stream = parts.stream.clone();
+        let driver = Driver {
+            supervisor: Supervisor::new(parts.policy),
+            stream: parts.stream,
+            on_lost: parts.on_lost,
+            draw: parts.draw,
+        };
+        Some(Self { stream, task: tokio::spawn(driver.drive(parts.source, publisher)) })
+    }
+
+    /// The stream it fills.
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Its state now.
+    pub fn status(&self) -> Status {
+        let status = lock(&self.stream.status).clone();
+        status.unwrap_or(Status { state: State::Idle, cause: None, restarts: 0 })
+    }
+
+    /// Stops the source and waits until it is dropped.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // The only error is that it was cancelled, which is what was asked for.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Driver {
+    supervisor: Supervisor,
+    stream: Arc<Stream>,
+    on_lost: OnLost,
+    draw: Arc<DrawNotice>,
+}
+
+impl Driver {
+    async fn drive(mut self, mut source: Box<dyn Source>, mut publisher: Publisher) {
+        let mut action = self.note_demand();
+        loop {
+            self.report();
+            if action == Some(Action::Start) {
+                publisher.begin_run();
+                self.run(source.as_mut(), &mut publisher).await;
+                self.stopped(&mut publisher).await;
+                action = None;
+            } else {
+                action = self.wait(&mut publisher).await;
+            }
+        }
+    }
+
+    /// Runs the source until it ends or the supervisor has it stopped.
+    async fn run(&mut self, source: &mut dyn Source, publisher: &mut Publisher) {
+        let stream = self.stream.clone();
+        let mut running = source.run(publisher);
+        loop {
+            tokio::select! {
+                // The source comes last: it is polled most, and must not starve what stops it.
+                biased;
+                () = stream.demand_changed() => drop(self.note_demand()),
+                () = stream.first_picture() => self.supervisor.picture(now()),
+                () = until(self.supervisor.deadline()) => {
+                    if let Some(last) = stream.last_picture() {
+                        self.supervisor.picture_at(last);
+                    }
+                    if self.supervisor.tick(now(), fastrand::f64()) == Some(Action::Stop) {
+                        return;
+                    }
+                }
+                ended = &mut running => {
+                    if let Some(last) = stream.last_picture() {
+                        self.supervisor.picture_at(last);
+                    }
+                    let why = ended.err().unwrap_or_else(|| SourceError::lost("the camera ended"));
+                    self.supervisor.ended(&why, now(), fastrand::f64());
+                    return;
+                }
+            }
+            self.report();
+        }
+    }
+
+    /// What viewers get now that the source has stopped.
+    async fn stopped(&mut self, publisher: &mut Publisher) {
+        self.report();
+        match self.supervisor.state() {
+            State::Lost { cause, retry_at } => {
+                let retry_in = retry_at.saturating_duration_since(now()).as_secs_f64();
+                tracing::warn!(camera = %self.stream.name(), retry_in_seconds = format!("{retry_in:.1}"), "camera lost: {cause}");
+                match self.on_lost {
+                    OnLost::Picture => self.notice(publisher).await,
+                    OnLost::Hold => {}
+                    OnLost::Close => {
+                        publisher.clear();
+                        publisher.disconnect();
+                    }
+                }
+            }
+            // Stopped for want of viewers: the next one must not see an old picture.
+            _ => {
+                tracing::info!(camera = %self.stream.name(), "camera stopped: nobody watches");
+                publisher.clear();
+            }
+        }
+    }
+
+    /// Waits for the supervisor to want something, repeating the notice meanwhile.
+    async fn wait(&mut self, publisher: &mut Publisher) -> Option<Action> {
+        let lost = matches!(self.supervisor.state(), State::Lost { .. });
+        let repeats = lost && self.on_lost == OnLost::Picture && self.stream.viewers() > 0;
+        tokio::select! {
+            () = self.stream.demand_changed() => self.note_demand(),
+            () = until(self.supervisor.deadline()) => {
+                let action = self.supervisor.tick(now(), fastrand::f64());
+                if *self.supervisor.state() == State::Idle {
+                    publisher.clear();
+                }
+                action
+            }
+            () = tokio::time::sleep(NOTICE_EVERY), if repeats => {
+                self.notice(publisher).await;
+                None
+            }
+        }
+    }
+
+    /// Publishes a picture that says that the camera is lost.
+    async fn notice(&self, publisher: &mut Publisher) {
+        let State::Lost { cause, retry_at } = self.supervisor.state() else { return };
+        let lost = Lost {
+            camera: self.stream.name().to_string(),
+            cause: cause.clone(),
+            retry_in: Some(retry_at.saturating_duration_since(now())),
+            size: publisher.tracks().and_then(|tracks| tracks.iter().find_map(|track| track.size)),
+            now: SystemTime::now(),
+        };
+        let draw = self.draw.clone();
+        match tokio::task::spawn_blocking(move || draw(&lost)).await {
+            Ok(Some((frame, tracks))) => publisher.notice(frame, tracks),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(camera = %self.stream.name(), "the notice could not be drawn: {error}");
+            }
+        }
+    }
+
+    fn note_demand(&mut self) -> Option<Action> {
+        self.supervisor.demand(self.stream.viewers() > 0, now())
+    }
+
+    fn report(&self) {
+        let mut status = lock(&self.stream.status);
+        let state = self.supervisor.state().clone();
+        let was_ready =
+            matches!(&*status, Some(Status { state: State::Ready { .. } | State::Closing { .. }, .. }));
+        if matches!(state, State::Ready { .. }) && !was_ready {
+            tracing::info!(camera = %self.stream.name(), "camera ready");
+        }
+        let cause = match &state {
+            State::Lost { cause, .. } => Some(cause.clone()),
+            State::Starting { after, .. } => after.clone(),
+            _ => status.as_ref().and_then(|status| status.cause.clone()),
+        };
+        *status = Some(Status { state, cause, restarts: self.supervisor.restarts() });
+    }
+}
+
+/// The runtime's clock, which a test can simulate.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,143 @@
+//! A camera's whole life in simulated time: the exact items that a viewer sees.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use ocelli_media::{MediaTime, Track, TrackId};
+
+use super::*;
+use crate::ring::{Bounds, Closed, Want};
+use crate::source::BoxFuture;
+use crate::stream::Item;
+
+/// One run of a scripted camera.
+enum Run {
+    /// This many pictures, then the error.
+    Fails(u8, &'static str),
+    /// This many pictures, then silence for ever.
+    Hangs(u8),
+}
+
+struct Scripted {
+    runs: VecDeque<Run>,
+    dropped: Arc<Mutex<u32>>,
+}
+
+/// Counts how often a run was given up from outside.
+struct CountDrop(Arc<Mutex<u32>>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+impl Source for Scripted {
+    fn run<'a>(&'a mut self, out: &'a mut Publisher) -> BoxFuture<'a, Result<(), SourceError>> {
+        Box::pin(async move {
+            let (pictures, error) = match self.runs.pop_front() {
+                Some(Run::Fails(pictures, error)) => (pictures, Some(error)),
+                Some(Run::Hangs(pictures)) => (pictures, None),
+                None => return Err(SourceError::refused("the script is over")),
+            };
+            let _count = error.is_none().then(|| CountDrop(self.dropped.clone()));
+            out.set_tracks(vec![Track::jpeg(None)]);
+            for _ in 0..pictures {
+                out.push(frame(b"picture"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            match error {
+                Some(error) => Err(SourceError::lost(error)),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+fn frame(data: &'static [u8]) -> Frame {
+    let time = MediaTime::new(0, MediaTime::VIDEO_RATE);
+    Frame { track: TrackId::VIDEO, time, captured: None, key: true, data: Bytes::from_static(data) }
+}
+
+fn camera(runs: impl Into<VecDeque<Run>>, policy: Policy, on_lost: OnLost) -> (Camera, Arc<Mutex<u32>>) {
+    let stream = Stream::new("cam".parse().unwrap(), Bounds { pieces: 64, bytes: 1 << 20 });
+    let dropped = Arc::new(Mutex::new(0));
+    let source = Box::new(Scripted { runs: runs.into(), dropped: dropped.clone() });
+    let draw = Arc::new(|lost: &Lost| {
+        assert_eq!(lost.camera, "cam");
+        Some((frame(b"notice"), vec![Track::jpeg(None)]))
+    });
+    let parts = CameraParts { stream, source, policy, on_lost, draw };
+    (Camera::start(parts).unwrap(), dropped)
+}
+
+/// The next `count` frames and notices, as text.
+async fn watch(camera: &Camera, count: usize) -> Vec<&'static str> {
+    let mut subscriber = camera.stream().subscribe(Want::Live);
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        match subscriber.next().await {
+            Ok(Item::Frame(_)) => seen.push("picture"),
+            Ok(Item::Notice(_)) => seen.push("notice"),
+            Ok(Item::Tracks(_) | Item::Lost { .. }) => {}
+            Err(Closed) => {
+                seen.push("closed");
+                break;
+            }
+        }
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_keeps_its_connection_through_a_loss() {
+    let (camera, _) =
+        camera([Run::Fails(2, "it broke"), Run::Fails(2, "again")], Policy::default(), OnLost::Picture);
+    let seen = watch(&camera, 5).await;
+    assert_eq!(seen, ["picture", "picture", "notice", "picture", "picture"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cause_stays_visible_while_the_camera_is_tried_again() {
+    let (camera, _) = camera([Run::Fails(1, "it broke"), Run::Hangs(0)], Policy::default(), OnLost::Picture);
+    assert_eq!(watch(&camera, 2).await, ["picture", "notice"]);
+    assert!(matches!(camera.status().state, State::Lost { .. }));
+    assert_eq!(camera.status().cause.as_deref(), Some("it broke"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn holding_sends_nothing_and_closing_ends_the_viewer() {
+    let runs = || [Run::Fails(1, "it broke"), Run::Hangs(1)];
+    let (hold, _) = camera(runs(), Policy::default(), OnLost::Hold);
+    assert_eq!(watch(&hold, 2).await, ["picture", "picture"]);
+    let (close, _) = camera(runs(), Policy::default(), OnLost::Close);
+    assert_eq!(watch(&close, 2).await, ["picture", "closed"]);
+    assert_eq!(watch(&close, 1).await, ["picture"], "the next viewer waits for the next run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_camera_is_given_up_and_tried_again() {
+    let (camera, dropped) = camera([Run::Hangs(1), Run::Hangs(1)], Policy::default(), OnLost::Picture);
+    assert_eq!(watch(&camera, 3).await, ["picture", "notice", "picture"]);
+    assert_eq!(*dropped.lock().unwrap(), 1);
+    assert_eq!(camera.status().cause.as_deref(), Some("no picture came for 10 s"));
+    assert_eq!(camera.status().restarts, 1);
+    camera.stop().await;
+    assert_eq!(*dropped.lock().unwrap(), 2, "stopping drops the source");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_on_demand_camera_runs_only_while_somebody_watches() {
+    let policy = Policy { on_demand: true, ..Policy::default() };
+    let (camera, dropped) = camera([Run::Hangs(1), Run::Hangs(1)], policy, OnLost::Picture);
+    tokio::task::yield_now().await;
+    assert_eq!(camera.status().state, State::Idle);
+    assert_eq!(watch(&camera, 1).await, ["picture"]);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(matches!(camera.status().state, State::Closing { .. }), "{:?}", camera.status());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(camera.status().state, State::Idle);
+    assert_eq!(*dropped.lock().unwrap(), 1);
+    assert_eq!(watch(&camera, 1).await, ["picture"], "a new run: the old picture is forgotten");
+}

@@ -1,0 +1,208 @@
+//! The ring's rules, one by one and then on random histories.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Picture {
+    number: u64,
+    key: bool,
+    size: usize,
+}
+
+impl Piece for Picture {
+    fn key(&self) -> bool {
+        self.key
+    }
+    fn size(&self) -> usize {
+        self.size
+    }
+}
+
+const ROOMY: Bounds = Bounds { pieces: 1000, bytes: usize::MAX };
+
+fn key(number: u64) -> Picture {
+    Picture { number, key: true, size: 1 }
+}
+
+fn delta(number: u64) -> Picture {
+    Picture { key: false, ..key(number) }
+}
+
+/// Everything that is there for `reader` now: numbers of pieces, and `Err(n)` for a loss of n.
+fn drain(reader: &mut Reader<Picture>) -> Vec<Result<u64, u64>> {
+    let mut out = Vec::new();
+    while let Ok(Some(next)) = reader.try_next() {
+        out.push(match next {
+            Next::Piece(picture) => Ok(picture.number),
+            Next::Lost { pieces } => Err(pieces),
+        });
+    }
+    out
+}
+
+fn kept(ring: &Ring<Picture>) -> usize {
+    ring.shared.lock().pieces.len()
+}
+
+#[test]
+fn a_new_reader_starts_at_the_newest_key_at_once() {
+    let (mut sender, ring) = ring(ROOMY);
+    let mut early = ring.subscribe(Want::Live);
+    assert_eq!(drain(&mut early), []);
+    for picture in [delta(0), key(1), delta(2), key(3), delta(4)] {
+        sender.push(picture);
+    }
+    assert_eq!(drain(&mut ring.subscribe(Want::Live)), [Ok(3), Ok(4)]);
+    assert_eq!(drain(&mut ring.subscribe(Want::All)), [Ok(3), Ok(4)]);
+    assert_eq!(drain(&mut ring.subscribe(Want::Latest)), [Ok(3)]);
+    assert_eq!(drain(&mut early), [Ok(1), Ok(2), Ok(3), Ok(4)], "what came before the first key is no loss");
+}
+
+#[test]
+fn latest_skips_to_the_newest_and_counts_what_it_skipped() {
+    let (mut sender, ring) = ring(ROOMY);
+    let mut reader = ring.subscribe(Want::Latest);
+    for n in 0..10 {
+        sender.push(key(n));
+    }
+    assert_eq!(drain(&mut reader), [Ok(9)]);
+    assert_eq!(reader.skipped(), 9);
+}
+
+#[test]
+fn a_stream_of_keys_keeps_one_piece_for_latest_readers() {
+    let (mut sender, ring) = ring(ROOMY);
+    let _reader = ring.subscribe(Want::Latest);
+    for n in 0..100 {
+        sender.push(key(n));
+    }
+    assert_eq!(kept(&ring), 1);
+}
+
+#[test]
+fn live_goes_on_to_the_newest_key_only_when_it_is_far_behind() {
+    let (mut sender, ring) = ring(ROOMY);
+    let mut reader = ring.subscribe(Want::Live);
+    sender.push(key(0));
+    assert_eq!(drain(&mut reader), [Ok(0)]);
+    for n in 1..4 {
+        sender.push(delta(n));
+    }
+    sender.push(key(4));
+    assert_eq!(drain(&mut reader), [Ok(1), Ok(2), Ok(3), Ok(4)], "a little behind: no loss");
+    for n in 5..20 {
+        sender.push(delta(n));
+    }
+    sender.push(key(20));
+    sender.push(delta(21));
+    assert_eq!(drain(&mut reader), [Err(15), Ok(20), Ok(21)]);
+}
+
+#[test]
+fn what_the_bounds_force_out_is_a_marked_gap_and_the_next_piece_is_a_key() {
+    let (mut sender, ring) = ring(Bounds { pieces: 4, bytes: usize::MAX });
+    let mut reader = ring.subscribe(Want::All);
+    sender.push(key(0));
+    assert_eq!(drain(&mut reader), [Ok(0)]);
+    let forced_out: u64 =
+        [delta(1), delta(2), delta(3), key(4), delta(5), delta(6)].map(|p| sender.push(p)).iter().sum();
+    assert_eq!(forced_out, 2);
+    assert_eq!(drain(&mut reader), [Err(3), Ok(4), Ok(5), Ok(6)]);
+}
+
+#[test]
+fn bytes_are_a_bound_too_but_the_newest_piece_always_stays() {
+    let (mut sender, ring) = ring(Bounds { pieces: 100, bytes: 10 });
+    let _slow = ring.subscribe(Want::All);
+    for n in 0..5 {
+        sender.push(Picture { size: 4, ..key(n) });
+    }
+    assert_eq!(kept(&ring), 2);
+    sender.push(Picture { size: 1000, ..key(5) });
+    assert_eq!(kept(&ring), 1);
+    assert_eq!(ring.newest().map(|p| p.number), Some(5));
+}
+
+#[test]
+fn clearing_makes_new_readers_wait_for_a_new_key() {
+    let (mut sender, ring) = ring(ROOMY);
+    sender.push(key(0));
+    sender.clear();
+    let mut reader = ring.subscribe(Want::Latest);
+    assert_eq!(drain(&mut reader), []);
+    sender.push(key(1));
+    assert_eq!(drain(&mut reader), [Ok(1)]);
+}
+
+#[test]
+fn disconnecting_ends_todays_readers_and_dropping_the_sender_ends_all() {
+    let (mut sender, ring) = ring(ROOMY);
+    sender.push(key(0));
+    let mut before = ring.subscribe(Want::Latest);
+    sender.disconnect();
+    assert_eq!(before.try_next(), Err(Closed));
+    let mut after = ring.subscribe(Want::Latest);
+    drop(sender);
+    assert_eq!(after.try_next(), Ok(Some(Next::Piece(key(0)))), "what is there is still read");
+    assert_eq!(after.try_next(), Err(Closed));
+    assert!(ring.is_closed());
+}
+
+#[test]
+fn places_are_given_back() {
+    let (_sender, ring) = ring::<Picture>(ROOMY);
+    let readers: Vec<_> = (0..10).map(|_| ring.subscribe(Want::Live)).collect();
+    assert_eq!(ring.readers(), 10);
+    drop(readers);
+    assert_eq!(ring.readers(), 0);
+    drop(ring.subscribe(Want::Live));
+    assert_eq!(ring.shared.lock().slots.len(), 10);
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken_once_a_push() {
+    let (mut sender, ring) = ring(ROOMY);
+    let mut reader = ring.subscribe(Want::Live);
+    let task = tokio::spawn(async move { reader.next().await });
+    tokio::task::yield_now().await;
+    sender.push(key(7));
+    assert_eq!(task.await.unwrap(), Ok(Next::Piece(key(7))));
+}
+
+proptest! {
+    /// Whatever is pushed and whenever readers read: pieces come in order, a gap is followed by a key, and for a
+    /// reader that has started, pieces and gaps together account for every number.
+    #[test]
+    fn every_piece_is_read_or_counted(
+        steps in prop::collection::vec((any::<bool>(), 0_u8..4, 1_usize..50), 1..200),
+        pieces in 1_usize..20,
+        bytes in 1_usize..200,
+        live in any::<bool>(),
+    ) {
+        let (mut sender, ring) = ring(Bounds { pieces, bytes });
+        let mut reader = ring.subscribe(if live { Want::Live } else { Want::All });
+        let mut expected = None;
+        let mut after_gap = true;
+        for (number, (is_key, reads, size)) in steps.into_iter().enumerate() {
+            sender.push(Picture { number: number as u64, key: is_key, size });
+            prop_assert!(kept(&ring) <= pieces);
+            for _ in 0..reads {
+                match reader.try_next().unwrap() {
+                    Some(Next::Piece(picture)) => {
+                        prop_assert!(!after_gap || picture.key);
+                        prop_assert_eq!(picture.number, expected.unwrap_or(picture.number));
+                        expected = Some(picture.number + 1);
+                        after_gap = false;
+                    }
+                    Some(Next::Lost { pieces }) => {
+                        expected = expected.map(|number| number + pieces);
+                        after_gap = true;
+                    }
+                    None => break,
+                }
+            }
+        }
+    }
+}
