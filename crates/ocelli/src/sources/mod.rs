@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ocelli_hub::Source;
 
+mod pattern;
 mod url;
 
 pub use url::{SourceUrl, SpecError, hide_user};
@@ -36,11 +37,14 @@ pub struct SourceKind {
     /// One line for `--help` and error messages: what it is and an example.
     pub about: &'static str,
     /// Makes the source, or says what is wrong with its text. Opens nothing.
-    pub build: fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecError>,
+    pub build: Build,
 }
 
+/// Makes a source of one kind.
+pub type Build = fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecError>;
+
 /// Every kind of camera this build knows.
-pub const KINDS: &[SourceKind] = &[];
+pub const KINDS: &[SourceKind] = &[pattern::KIND];
 
 /// Makes the source that `text` names.
 ///
