@@ -4,6 +4,9 @@
 //! can be tested with simulated time and fuzzed.
 
 mod frame;
+pub mod jpeg;
+#[cfg(test)]
+mod testdata;
 mod time;
 
 pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks};
