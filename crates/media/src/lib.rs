@@ -4,7 +4,9 @@
 //! can be tested with simulated time and fuzzed.
 
 mod frame;
+mod intake;
 pub mod jpeg;
+pub mod mjpeg;
 #[cfg(test)]
 mod testdata;
 mod time;
