@@ -7,6 +7,7 @@ mod frame;
 mod intake;
 pub mod jpeg;
 pub mod mjpeg;
+pub mod multipart;
 #[cfg(test)]
 mod testdata;
 mod time;
