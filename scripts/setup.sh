@@ -68,9 +68,10 @@ want_test_peers() {
   want "GStreamer's base plugins" 'gst-inspect-1.0 --exists videotestsrc' gstreamer1.0-plugins-base gstreamer1-plugins-base gst-plugins-base gstreamer
   want "GStreamer's good plugins" 'gst-inspect-1.0 --exists jpegenc' gstreamer1.0-plugins-good gstreamer1-plugins-good gst-plugins-good gstreamer
   want "GStreamer's bad plugins" 'gst-inspect-1.0 --exists jpegparse' gstreamer1.0-plugins-bad gstreamer1-plugins-bad-free gst-plugins-bad gstreamer
-  # Ubuntu's chromium package is a snap, which a test cannot drive: install_browser fetches one there.
+  # Ubuntu's browsers are snaps, which a test cannot drive: install_browser fetches a Chromium there.
   if [ "$debian_family" != ubuntu ] && [ "$manager" != brew ]; then
     want Chromium 'browser_found' chromium chromium chromium -
+    want Firefox 'have firefox-esr || have firefox' firefox-esr firefox firefox -
   fi
   [ "$(uname -s)" = Linux ] || return 0
   want strace 'have strace' strace strace strace -

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { chromium, firefox } from "playwright-core";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {import("node:test").TestContext} TestContext */
@@ -16,6 +16,8 @@ import { chromium } from "playwright-core";
 
 /** A condition that has not come true by then never will; wide, for a machine with much else to do. */
 const DEADLINE_MS = 30_000;
+
+const FIREFOX_NAMES = ["firefox-esr", "firefox"];
 
 const program = process.env.OCELLI_BIN ?? fileURLToPath(new URL("../../target/debug/ocelli", import.meta.url));
 
@@ -79,20 +81,42 @@ export async function startServer(test, cameras, port) {
   return { url, port, pid: /** @type {number} */ (child.pid), stop };
 }
 
+/** @typedef {"Chromium" | "Firefox"} BrowserName */
+
+/**
+ * The browsers to test in. Firefox is the system's own, which playwright-core drives by WebDriver BiDi; where there is
+ * none, Chromium alone.
+ * @type {BrowserName[]}
+ */
+export const browsers = installed(FIREFOX_NAMES) || process.env.FIREFOX ? ["Chromium", "Firefox"] : ["Chromium"];
+
+/** @param {BrowserName} name */
+function launch(name) {
+  if (name === "Firefox") {
+    return firefox.launch({ channel: "moz-firefox", executablePath: process.env.FIREFOX ?? installed(FIREFOX_NAMES) });
+  }
+  // Without a Chromium of the system's, the one that playwright-core has fetched.
+  const executablePath = process.env.CHROMIUM ?? installed(["chromium", "google-chrome"]);
+  // A container's root cannot have Chromium's sandbox; only pages of our own server are opened.
+  return chromium.launch({ ...(executablePath && { executablePath }), args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+}
+
+/** @param {string[]} names */
+function installed(names) {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+}
+
 /**
  * The page in a fresh browser, both gone with the test. Any error of the page's own fails the test.
  * @param {TestContext} test
  * @param {string} url
  * @param {import("playwright-core").BrowserContextOptions} [options]
+ * @param {BrowserName} [name]
  * @returns {Promise<Page>}
  */
-export async function openPage(test, url, options) {
-  const found = installedBrowser();
-  const browser = await chromium.launch({
-    ...(found && { executablePath: found }),
-    // A container's root cannot have Chromium's sandbox; only pages of our own server are opened.
-    args: ["--no-sandbox", "--disable-dev-shm-usage"],
-  });
+export async function openPage(test, url, options = {}, name = "Chromium") {
+  const browser = await launch(name);
   test.after(() => browser.close());
   const page = await (await browser.newContext(options)).newPage();
   /** @type {Error[]} */
@@ -101,14 +125,6 @@ export async function openPage(test, url, options) {
   test.after(() => assert.deepEqual(errors, [], "errors in the page"));
   await page.goto(url);
   return page;
-}
-
-/** The system's Chromium; without one, the one that playwright-core has fetched. */
-function installedBrowser() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const names = ["chromium", "google-chrome"];
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
 }
 
 /** @param {Page} page @param {string} name */
