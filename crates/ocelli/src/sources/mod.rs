@@ -8,8 +8,10 @@ use std::time::Duration;
 use ocelli_hub::Source;
 
 mod pattern;
+mod pictures;
 mod url;
 
+pub use pictures::{Pictures, whole_jpeg};
 pub use url::{SourceUrl, SpecError, hide_user};
 
 /// What a camera's configuration says beside its source's own text. The same for every kind; a kind ignores what it
