@@ -3,4 +3,7 @@
 //! It is no stable interface for other programs; the outside contract is the command line, the configuration file
 //! and the addresses.
 
+pub mod capture;
+pub mod cli;
+pub mod config;
 pub mod sources;

@@ -9,9 +9,11 @@ use ocelli_hub::Source;
 
 mod pattern;
 mod pictures;
+mod unavailable;
 mod url;
 
 pub use pictures::{Pictures, whole_jpeg};
+pub use unavailable::unavailable;
 pub use url::{SourceUrl, SpecError, hide_user};
 
 /// What a camera's configuration says beside its source's own text. The same for every kind; a kind ignores what it

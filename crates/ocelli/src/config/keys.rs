@@ -1,0 +1,338 @@
+//! Every key of a configuration file, once: the loader checks against these tables, takes its defaults from them, and
+//! the JSON schema is made of them, so that none can drift from another.
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As written in the file.
+    pub name: &'static str,
+    /// What its value may be, and what it is when the key is not there.
+    pub kind: Kind,
+    /// What it means, in one sentence.
+    pub about: &'static str,
+    /// The part of the program that it belongs to, while that part is not there yet. The key is then checked,
+    /// reported in one warning and otherwise ignored.
+    pub planned: Option<&'static str>,
+}
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A text without a default.
+    Text,
+    /// `"address:port"`, `":port"` or a bare port.
+    Address(&'static str),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number within bounds; the default stands last.
+    Integer(i64, i64, Option<i64>),
+    /// A time in seconds, whole or not, within bounds; the default stands last.
+    Seconds(f64, f64, f64),
+    /// One of a few words; the first is the default.
+    Choice(&'static [&'static str]),
+    /// A list of texts; a single text counts as a list of one.
+    Texts,
+    /// A text or a whole number: predecessors wrote devices and rotations both ways.
+    TextOrInteger,
+    /// A table of tables, looked into elsewhere.
+    Tables,
+    /// Anything at all.
+    Anything,
+}
+
+const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { name, kind, about, planned: None }
+}
+
+const fn planned(name: &'static str, kind: Kind, feature: &'static str, about: &'static str) -> Key {
+    Key { name, kind, about, planned: Some(feature) }
+}
+
+/// A table of the file: its name, its keys, what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// As written between the brackets.
+    pub name: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+    /// What it is for, in one sentence.
+    pub about: &'static str,
+}
+
+/// `[listen]`
+pub const LISTEN: Table = Table {
+    name: "listen",
+    about: "Where the server listens.",
+    keys: &[
+        key(
+            "http",
+            Kind::Address("0.0.0.0:8080"),
+            "Address and port of the web page, MJPEG, snapshots and the API. Port 0 takes any free port.",
+        ),
+        planned(
+            "rtsp",
+            Kind::Address("0.0.0.0:8554"),
+            "the RTSP server",
+            "Address and port of the RTSP server.",
+        ),
+        planned(
+            "webrtc",
+            Kind::Address("0.0.0.0:8189"),
+            "WebRTC",
+            "Address and port of WebRTC media, UDP and TCP.",
+        ),
+    ],
+};
+
+/// `[limits]`
+pub const LIMITS: Table = Table {
+    name: "limits",
+    about: "What the server may use; past a limit a request gets 503 with Retry-After.",
+    keys: &[
+        key(
+            "viewers",
+            Kind::Integer(1, 1_000_000, Some(100)),
+            "How many viewers may watch at the same time, all protocols together.",
+        ),
+        key(
+            "connections",
+            Kind::Integer(1, 1_000_000, Some(1024)),
+            "How many network connections may be open at the same time, viewers included.",
+        ),
+        key(
+            "request_head_bytes",
+            Kind::Integer(1024, 1 << 20, Some(16 << 10)),
+            "Longest request head (request line and headers) accepted, in bytes.",
+        ),
+        key(
+            "request_timeout_seconds",
+            Kind::Seconds(0.1, 3600.0, 10.0),
+            "How long a client may take to send a request's head.",
+        ),
+        key(
+            "buffer_size",
+            Kind::Integer(2, 4096, Some(32)),
+            "How many pictures are kept of each stream, in pictures.",
+        ),
+        key(
+            "worker_threads",
+            Kind::Integer(1, 1024, None),
+            "Threads that serve the network. Default: one for each core.",
+        ),
+    ],
+};
+
+/// `[http]`
+pub const HTTP: Table = Table {
+    name: "http",
+    about: "How HTTP requests are answered.",
+    keys: &[key(
+        "cors",
+        Kind::Texts,
+        "Origins whose pages may read from this server (`https://example.org`), or `*` for all. Default: none.",
+    )],
+};
+
+/// `[log]`
+pub const LOG: Table = Table {
+    name: "log",
+    about: "What is written to the log.",
+    keys: &[
+        key(
+            "level",
+            Kind::Choice(&["info", "trace", "debug", "warn", "error", "off"]),
+            "Least important kind of line that is written. The environment variable RUST_LOG, when set, decides instead.",
+        ),
+        key(
+            "stats_interval_seconds",
+            Kind::Seconds(0.0, 86_400.0, 30.0),
+            "Time between two lines of statistics for each camera; 0 writes none.",
+        ),
+    ],
+};
+
+/// `[cameras.NAME]`
+pub const CAMERA: Table = Table {
+    name: "cameras",
+    about: "One camera; NAME stands in its addresses. The first camera of the file is the one that `/stream` and \
+            `/snapshot` show.",
+    keys: &[
+        key(
+            "source",
+            Kind::Text,
+            "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `http://…`, \
+             `file:clip.mjpeg`, `pattern:`. Required.",
+        ),
+        key("enabled", Kind::Flag(true), "Whether the camera is used."),
+        key(
+            "on_demand",
+            Kind::Flag(false),
+            "Start the camera with its first viewer and stop it 10 s after the last, instead of running it always.",
+        ),
+        key(
+            "on_lost",
+            Kind::Choice(&["picture", "hold", "close"]),
+            "What viewers see while the camera is lost: a picture that says why, the last picture, or the end of \
+             their stream.",
+        ),
+        key(
+            "quality",
+            Kind::Integer(1, 100, Some(80)),
+            "JPEG quality of pictures that are encoded here, 1 (smallest) to 100 (best).",
+        ),
+        key(
+            "max_frame_bytes",
+            Kind::Integer(1024, 1 << 30, Some(16 << 20)),
+            "Longest picture accepted, in bytes; a longer one is dropped and counted.",
+        ),
+        key(
+            "silence_timeout_seconds",
+            Kind::Seconds(0.1, 3600.0, 10.0),
+            "How long a running camera may give no picture before it counts as lost and is started again.",
+        ),
+        key(
+            "codec",
+            Kind::Choice(&["mjpeg", "h264", "h265"]),
+            "What the bytes of `exec:` and `file:` are. This version takes `mjpeg` only.",
+        ),
+        planned(
+            "push",
+            Kind::Texts,
+            "RTP push",
+            "Where to send its pictures by RTP: `rtp://host:port?dscp=46`.",
+        ),
+        planned(
+            "transport",
+            Kind::Choice(&["tcp", "udp"]),
+            "the RTSP client",
+            "How an RTSP camera sends its pictures.",
+        ),
+        planned(
+            "variants",
+            Kind::Tables,
+            "variants of a camera",
+            "Smaller or slower copies of the camera, by name.",
+        ),
+    ],
+};
+
+/// Every table of our own format but `[cameras.NAME]`.
+pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG];
+
+/// Names that people write for a key that is called otherwise here.
+pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
+    ("device", "source"),
+    ("url", "source"),
+    ("input", "source"),
+    ("max_clients", "viewers"),
+    ("max_viewers", "viewers"),
+    ("timeout", "silence_timeout_seconds"),
+    ("port", "http"),
+    ("log_level", "level"),
+    ("stats_interval", "stats_interval_seconds"),
+];
+
+/// `[mjpeg-rtp]`, of the RTP/JPEG senders that Ocelli replaces. `camera1` and so on are tables in it.
+pub(super) const MJPEG_RTP: Table = Table {
+    name: "mjpeg-rtp",
+    about: "",
+    keys: &[
+        key("enabled", Kind::Flag(true), ""),
+        key("mtu", Kind::Integer(256, 65_535, Some(1400)), ""),
+        key("dscp", Kind::Integer(0, 63, Some(0)), ""),
+        key("stats_interval_seconds", Kind::Seconds(0.0, 86_400.0, 10.0), ""),
+    ],
+};
+
+/// `[mjpeg-rtp.camera1]`
+pub(super) const MJPEG_RTP_CAMERA: Table = Table {
+    name: "mjpeg-rtp.camera",
+    about: "",
+    keys: &[
+        key("enabled", Kind::Flag(true), ""),
+        key("device", Kind::TextOrInteger, ""),
+        key("width", Kind::Integer(16, 8192, None), ""),
+        key("height", Kind::Integer(16, 8192, None), ""),
+        key("fps", Kind::Integer(1, 1000, None), ""),
+        key("quality", Kind::Integer(1, 100, None), ""),
+        key("dest_host", Kind::Text, ""),
+        key("dest_port", Kind::Integer(1, 65_535, None), ""),
+        key("local_port", Kind::Integer(0, 65_535, None), ""),
+        key("ssrc", Kind::Integer(0, u32::MAX as i64, None), ""),
+    ],
+};
+
+/// `[camera1]`
+pub(super) const NUMBERED_CAMERA: Table = Table {
+    name: "camera",
+    about: "",
+    keys: &[
+        key("device", Kind::TextOrInteger, ""),
+        key("width", Kind::Integer(16, 8192, None), ""),
+        key("height", Kind::Integer(16, 8192, None), ""),
+        key("fps", Kind::Integer(1, 1000, None), ""),
+        key("flip_method", Kind::TextOrInteger, ""),
+    ],
+};
+
+/// `[server]`, of the RTSP-to-browser server's design, as all that follow.
+pub(super) const SERVER: Table = Table {
+    name: "server",
+    about: "",
+    keys: &[
+        key("host", Kind::Text, ""),
+        key("port", Kind::Integer(0, 65_535, None), ""),
+        planned("websocket_port", Kind::Integer(0, 65_535, None), "WebSocket", ""),
+    ],
+};
+
+/// `[rtsp]`
+pub(super) const RTSP: Table = Table {
+    name: "rtsp",
+    about: "",
+    keys: &[
+        key("url", Kind::Text, ""),
+        key("transport", Kind::Choice(&["tcp", "udp"]), ""),
+        planned("reconnect_interval", Kind::Seconds(0.0, 86_400.0, 5.0), "the RTSP client", ""),
+    ],
+};
+
+/// `[transcoding]`
+pub(super) const TRANSCODING: Table = Table {
+    name: "transcoding",
+    about: "",
+    keys: &[
+        key("output_format", Kind::Text, ""),
+        key("quality", Kind::Integer(1, 100, None), ""),
+        key("framerate", Kind::Integer(1, 1000, None), ""),
+        key("resolution", Kind::Anything, ""),
+        planned(
+            "max_latency_ms",
+            Kind::Integer(0, 3_600_000, None),
+            "a bound on the latency of transcoding",
+            "",
+        ),
+    ],
+};
+
+/// `[ffmpeg]`
+pub(super) const FFMPEG: Table = Table {
+    name: "ffmpeg",
+    about: "",
+    keys: &[
+        key("enabled", Kind::Flag(true), ""),
+        key("path", Kind::Text, ""),
+        key("extra_args", Kind::Texts, ""),
+    ],
+};
+
+/// `[performance]`
+pub(super) const PERFORMANCE: Table = Table {
+    name: "performance",
+    about: "",
+    keys: &[
+        key("worker_threads", Kind::Integer(0, 1024, None), ""),
+        key("max_clients", Kind::Integer(1, 1_000_000, None), ""),
+        key("frame_buffer_size", Kind::Integer(1, 4096, None), ""),
+    ],
+};

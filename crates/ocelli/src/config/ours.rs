@@ -1,0 +1,303 @@
+//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[cameras.NAME]`.
+
+use std::time::Duration;
+
+use ocelli_hub::{OnLost, StreamName};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{self, Kind};
+use super::predecessors;
+use super::problem::Problem;
+use super::reader::{Reader, Section, Text, in_file_order, short, unknown_table};
+use super::{CameraConfig, Config, Cors, Limits, LogLevel, SourceText, Surroundings};
+use crate::cli::Mode;
+use crate::sources::{self, SourceOptions, SourceUrl, hide_user};
+
+/// Kinds of source that the contract promises and a build may lack: what is missing when one is.
+const PROMISED: &[(&str, &str)] = &[
+    ("rtsp", "the RTSP client"),
+    ("rtsps", "the RTSP client"),
+    ("rtp", "the RTP receiver"),
+    ("whip", "WebRTC"),
+    ("exec", "camera programs"),
+    ("v4l2", "V4L2 capture (Linux only)"),
+    ("file", "pictures from files"),
+    ("http", "HTTP cameras"),
+    ("https", "HTTP cameras behind TLS"),
+    ("pattern", "the test pattern"),
+];
+
+/// Reads a whole file. Problems and warnings are left with `reader`.
+pub(super) fn read(
+    text: &str,
+    mode: Option<Mode>,
+    reader: &mut Reader<'_>,
+    around: Surroundings<'_>,
+) -> Config {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    // What could be read of a file that is no TOML would only add problems that are none.
+    let empty = DeTable::new();
+    let root = if errors.is_empty() { root.get_ref() } else { &empty };
+    for error in errors {
+        let place = error.span().map(|span| reader.place(span.start));
+        reader.problems.push(Problem::new(place, "", format!("not valid TOML: {}", error.message())));
+    }
+    reader.lenient = predecessors::recognised(root);
+    check_tables(root, reader);
+
+    let listen = reader.top(root, keys::LISTEN);
+    let limits = reader.top(root, keys::LIMITS);
+    let http = reader.top(root, keys::HTTP);
+    let log = reader.top(root, keys::LOG);
+    let mut config = Config {
+        file: None,
+        http: listen.address("http").unwrap_or_else(|| ([0, 0, 0, 0], 8080).into()),
+        limits: Limits {
+            viewers: limits.integer("viewers").unwrap_or(100),
+            connections: limits.integer("connections").unwrap_or(1024),
+            request_head_bytes: limits.integer("request_head_bytes").unwrap_or(16 << 10),
+            request_timeout: limits.seconds("request_timeout_seconds"),
+            buffer_size: limits.integer("buffer_size").unwrap_or(32),
+            worker_threads: limits.integer("worker_threads"),
+        },
+        cors: cors(&http, reader),
+        stats_interval: interval(log.seconds("stats_interval_seconds")),
+        log_level: match log.word("level") {
+            "trace" => LogLevel::Trace,
+            "debug" => LogLevel::Debug,
+            "warn" => LogLevel::Warn,
+            "error" => LogLevel::Error,
+            "off" => LogLevel::Off,
+            _ => LogLevel::Info,
+        },
+        cameras: cameras(root, reader),
+        chosen: None,
+        warnings: Vec::new(),
+    };
+    predecessors::read(root, mode, &mut config, reader, around);
+    config
+}
+
+/// A time between two things, of which zero means never.
+pub(super) fn interval(time: Duration) -> Option<Duration> {
+    (!time.is_zero()).then_some(time)
+}
+
+/// A camera with every default.
+pub(super) fn camera(name: StreamName, source: String) -> CameraConfig {
+    CameraConfig {
+        name,
+        source: source.into(),
+        options: SourceOptions::default(),
+        enabled: true,
+        on_demand: false,
+        on_lost: OnLost::Picture,
+        push: Vec::new(),
+    }
+}
+
+fn check_tables(root: &DeTable<'_>, reader: &mut Reader<'_>) {
+    let mut known: Vec<&str> = keys::TABLES.iter().map(|table| table.name).collect();
+    known.push(keys::CAMERA.name);
+    for (key, _) in in_file_order(root) {
+        let name = key.get_ref().as_ref();
+        if known.contains(&name) || predecessors::owns(name) {
+            continue;
+        }
+        let place = reader.place(key.span().start);
+        if reader.lenient {
+            reader.warn(Some(place), format!("{}: ignored, Ocelli has no such setting", short(name)));
+            continue;
+        }
+        // A camera's key at the top of the file is most often a forgotten `[cameras.NAME]`.
+        let problem = match keys::CAMERA.keys.iter().any(|key| key.name == name) {
+            true => Problem::new(Some(place), name, "this key belongs to a camera")
+                .expected("it below `[cameras.NAME]`"),
+            false => unknown_table(place, name, &known),
+        };
+        reader.problems.push(problem);
+    }
+}
+
+fn cors(http: &Section, reader: &mut Reader<'_>) -> Cors {
+    let mut origins = Vec::new();
+    let mut any = false;
+    for origin in http.texts("cors") {
+        let text = origin.text.trim_end_matches('/');
+        let (scheme, host) = text.split_once("://").unwrap_or_default();
+        if text == "*" {
+            any = true;
+        } else if scheme.is_empty()
+            || host.is_empty()
+            || host.contains(['/', '@', ' ', '?', '#'])
+            || !text.is_ascii()
+        {
+            let problem = Problem::new(Some(origin.place), "http.cors", format!("found {:?}", origin.shown));
+            reader.problems.push(problem.expected("an origin such as \"https://example.org\", or \"*\""));
+        } else {
+            origins.push(text.to_ascii_lowercase());
+        }
+    }
+    match (any, origins.is_empty()) {
+        (true, _) => Cors::Any,
+        (false, true) => Cors::None,
+        (false, false) => Cors::Origins(origins),
+    }
+}
+
+fn cameras(root: &DeTable<'_>, reader: &mut Reader<'_>) -> Vec<CameraConfig> {
+    let Some((key, value)) = root.get_key_value(keys::CAMERA.name) else { return Vec::new() };
+    let DeValue::Table(table) = value.get_ref() else {
+        let place = reader.place(key.span().start);
+        let problem = Problem::new(Some(place), "cameras", "found a value");
+        reader.problems.push(problem.expected("one table `[cameras.NAME]` for each camera"));
+        return Vec::new();
+    };
+    in_file_order(table).into_iter().filter_map(|(name, value)| one_camera(name, value, reader)).collect()
+}
+
+fn one_camera(
+    key: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    reader: &mut Reader<'_>,
+) -> Option<CameraConfig> {
+    let path = format!("cameras.{}", short(key.get_ref()));
+    let place = reader.place(key.span().start);
+    let name = match key.get_ref().parse::<StreamName>() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            reader.problems.push(Problem::new(Some(place), path.clone(), error.to_string()));
+            None
+        }
+    };
+    // `front = "pattern:"` below `[cameras]` is a camera with nothing but a source.
+    if let DeValue::String(_) = value.get_ref() {
+        let text = reader.text(&path, value)?;
+        let mut camera = camera(name?, text.text.clone());
+        check_source(&path, &text, &mut camera, reader);
+        return Some(camera);
+    }
+    let section = reader.section(&path, key, value, keys::CAMERA.keys, &[]);
+    let source = section.text("source").cloned();
+    if source.is_none() && matches!(value.get_ref(), DeValue::Table(table) if !table.contains_key("source")) {
+        let problem = Problem::new(Some(place), path.clone(), "the key `source` is missing");
+        reader.problems.push(problem.expected("source = \"…\", such as \"v4l2:///dev/video0\""));
+    }
+    check_push(&section, reader);
+    let source = source?;
+    let mut camera = CameraConfig {
+        options: options(&section),
+        enabled: section.flag("enabled"),
+        on_demand: section.flag("on_demand"),
+        on_lost: match section.word("on_lost") {
+            "hold" => OnLost::Hold,
+            "close" => OnLost::Close,
+            _ => OnLost::Picture,
+        },
+        push: section.texts("push").iter().map(|text| SourceText(text.text.clone())).collect(),
+        ..camera(name?, source.text.clone())
+    };
+    if let (codec @ ("h264" | "h265"), Some(place)) = (section.word("codec"), section.place_of("codec")) {
+        reader.plan(codec.to_ascii_uppercase(), format!("{path}.codec"), place);
+    }
+    check_source(&format!("{path}.source"), &source, &mut camera, reader);
+    Some(camera)
+}
+
+fn options(section: &Section) -> SourceOptions {
+    let default = SourceOptions::default();
+    SourceOptions {
+        quality: section.integer("quality").unwrap_or(default.quality),
+        max_frame_bytes: section.integer("max_frame_bytes").unwrap_or(default.max_frame_bytes),
+        silence_timeout: section.seconds("silence_timeout_seconds"),
+    }
+}
+
+/// Asks the source's own kind whether it can be made of its text; nothing is opened.
+pub(super) fn check_source(key: &str, text: &Text, camera: &mut CameraConfig, reader: &mut Reader<'_>) {
+    if let Some(feature) = missing_kind(&text.text) {
+        reader.plan(feature, key, text.place);
+        return;
+    }
+    let Err(error) = sources::build(&text.text, &camera.options) else { return };
+    // The words of an error may repeat a variable's value. So they come from the text with the variables' names in
+    // place of their values, if that is wrong as well, and are not shown otherwise.
+    let message = match text.secret {
+        false => hide_user(&error.to_string()),
+        true => match sources::build(&text.shown, &camera.options) {
+            Err(error) => hide_user(&error.to_string()),
+            Ok(_) => format!("{:?} is no source once its variables are put in", text.shown),
+        },
+    };
+    reader.problems.push(Problem::new(Some(text.place), key, short_message(&message)));
+}
+
+/// The part of the program that a source asks for and this build does not have.
+pub(super) fn missing_kind(text: &str) -> Option<&'static str> {
+    let url = SourceUrl::parse(text).ok()?;
+    if sources::KINDS.iter().any(|kind| kind.scheme == url.scheme()) {
+        return None;
+    }
+    PROMISED.iter().find(|(scheme, _)| *scheme == url.scheme()).map(|(_, feature)| *feature)
+}
+
+fn short_message(message: &str) -> String {
+    match message.char_indices().nth(400) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+/// Parameters of a `push` address and their ranges.
+const PUSH_NUMBERS: &[(&str, Kind)] = &[
+    ("mtu", Kind::Integer(256, 65_535, Some(1400))),
+    ("dscp", Kind::Integer(0, 63, None)),
+    ("ssrc", Kind::Integer(0, u32::MAX as i64, None)),
+    ("ttl", Kind::Integer(0, 255, None)),
+    ("local_port", Kind::Integer(0, 65_535, None)),
+];
+
+fn check_push(section: &Section, reader: &mut Reader<'_>) {
+    for text in section.texts("push") {
+        if let Err(message) = push_address(if text.secret { &text.shown } else { &text.text }) {
+            // A variable may stand where a number or a port is wanted; only its value could tell.
+            if text.secret && push_address(&text.text).is_ok() {
+                continue;
+            }
+            let problem = Problem::new(Some(text.place), format!("{}.push", section.path), message);
+            reader
+                .problems
+                .push(problem.expected("rtp://host:port, with parameters such as ?dscp=46&mtu=1400"));
+        }
+    }
+}
+
+fn push_address(text: &str) -> Result<(), String> {
+    let url = SourceUrl::parse(text).map_err(|error| error.to_string())?;
+    let shown = short(&hide_user(text));
+    if url.scheme() != "rtp" {
+        return Err(format!("found {shown:?}"));
+    }
+    let authority = url.path();
+    let port = authority.rsplit_once(':').and_then(|(host, port)| {
+        let port = port.parse::<u16>().ok()?;
+        (!host.is_empty() && port > 0).then_some(port)
+    });
+    if port.is_none() {
+        return Err(format!("found {shown:?}, which names no host and port"));
+    }
+    let known: Vec<&str> = PUSH_NUMBERS.iter().map(|(name, _)| *name).chain(["interface"]).collect();
+    url.only(&known).map_err(|error| error.to_string())?;
+    for (name, kind) in PUSH_NUMBERS {
+        let (Some(value), Kind::Integer(least, most, _)) = (url.text(name), *kind) else { continue };
+        let number = match value.strip_prefix("0x") {
+            Some(hex) => i64::from_str_radix(hex, 16).ok(),
+            None => value.parse().ok(),
+        };
+        if !number.is_some_and(|number| (least..=most).contains(&number)) {
+            return Err(format!("{name}={value}: not a whole number from {least} to {most}"));
+        }
+    }
+    Ok(())
+}

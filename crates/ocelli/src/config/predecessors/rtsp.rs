@@ -1,0 +1,124 @@
+//! The file of the RTSP-to-browser server: `[server]`, `[rtsp]`, `[transcoding]`, `[ffmpeg]`, `[performance]`.
+//!
+//! Its one camera is called `camera`. Until there is an RTSP client, FFmpeg reads the camera and turns it into MJPEG
+//! where the file allows FFmpeg and it is installed.
+
+use toml::de::DeTable;
+
+use super::super::keys::{FFMPEG, PERFORMANCE, RTSP, SERVER, TRANSCODING};
+use super::super::ours::{self, check_source, missing_kind};
+use super::super::problem::Problem;
+use super::super::reader::{Reader, Section, Text, host};
+use super::super::{CameraConfig, Config, Surroundings, default_name};
+use crate::capture::{Device, Request, through_ffmpeg};
+use crate::sources::SourceOptions;
+
+pub(super) fn read(
+    root: &DeTable<'_>,
+    config: &mut Config,
+    reader: &mut Reader<'_>,
+    around: Surroundings<'_>,
+) {
+    server(&reader.top(root, SERVER), config, reader);
+    performance(&reader.top(root, PERFORMANCE), config);
+    let rtsp = reader.top(root, RTSP);
+    let transcoding = reader.top(root, TRANSCODING);
+    let ffmpeg = reader.top(root, FFMPEG);
+    let Some(url) = rtsp.text("url").cloned() else {
+        if rtsp.place.is_some() && rtsp.place_of("url").is_none() && reader.problems.is_empty() {
+            let problem = Problem::new(rtsp.place, "rtsp", "the key `url` is missing");
+            reader.problems.push(problem.expected("url = \"rtsp://…\""));
+        }
+        return;
+    };
+    let quality = transcoding.known_integer("quality");
+    let default = SourceOptions::default();
+    let mut camera = CameraConfig {
+        options: SourceOptions { quality: quality.unwrap_or(default.quality), ..default },
+        ..ours::camera(default_name(), url.text.clone())
+    };
+    if config.cameras.iter().any(|known| known.name == camera.name) {
+        let problem = Problem::new(Some(url.place), "rtsp.url", "there is a `[cameras.camera]` as well");
+        reader.problems.push(problem.expected("one camera of a name"));
+        return;
+    }
+    if let Some(format) = transcoding.text("output_format").cloned() {
+        let known = ["mjpeg", "jpeg", "mjpg"].iter().any(|name| format.text.eq_ignore_ascii_case(name));
+        if !known {
+            reader.plan("transcoding", "transcoding.output_format", format.place);
+        }
+    }
+    let is_rtsp = ["rtsp://", "rtsps://"].iter().any(|scheme| url.text.starts_with(scheme));
+    if is_rtsp && missing_kind(&url.text).is_some() {
+        reader.plan("the RTSP client", "rtsp.url", url.place);
+        let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
+        if ffmpeg.flag("enabled") && around.machine.has_program(program) {
+            let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
+            let extra: Vec<String> =
+                ffmpeg.texts("extra_args").iter().map(|text| text.text.clone()).collect();
+            let mut request = Request::new(Device::Source(String::new()));
+            request.quality = quality;
+            request.fps = transcoding.known_integer("framerate");
+            (request.width, request.height) = resolution(&transcoding, reader);
+            let text = through_ffmpeg(program, &transport, &url.text, &extra, &request);
+            reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
+            camera.source = text.clone().into();
+            check_source("rtsp.url", &Text { text, secret: true, ..url }, &mut camera, reader);
+        }
+    } else {
+        check_source("rtsp.url", &url, &mut camera, reader);
+        for key in ["framerate", "resolution"] {
+            if let Some(place) = transcoding.place_of(key) {
+                reader.plan("transcoding", format!("transcoding.{key}"), place);
+            }
+        }
+    }
+    config.cameras.push(camera);
+}
+
+fn server(server: &Section, config: &mut Config, reader: &mut Reader<'_>) {
+    if let Some(text) = server.text("host") {
+        match host(&text.text) {
+            Some(address) => config.http.set_ip(address),
+            None => {
+                let problem =
+                    Problem::new(Some(text.place), "server.host", format!("found {:?}", text.shown));
+                reader.problems.push(problem.expected("an IP address such as \"0.0.0.0\""));
+            }
+        }
+    }
+    if let Some(port) = server.known_integer("port") {
+        config.http.set_port(port);
+    }
+}
+
+fn performance(performance: &Section, config: &mut Config) {
+    // Zero threads meant one for each core.
+    let threads = performance.known_integer::<usize>("worker_threads").filter(|threads| *threads > 0);
+    config.limits.worker_threads = threads.or(config.limits.worker_threads);
+    config.limits.viewers = performance.known_integer("max_clients").unwrap_or(config.limits.viewers);
+    let pictures = performance.known_integer::<usize>("frame_buffer_size");
+    config.limits.buffer_size = pictures.map_or(config.limits.buffer_size, |pictures| pictures.max(2));
+}
+
+/// `"1280x720"`.
+fn resolution(transcoding: &Section, reader: &mut Reader<'_>) -> (Option<u16>, Option<u16>) {
+    let Some(text) = transcoding.text("resolution") else {
+        if let Some(place) = transcoding.place_of("resolution") {
+            reader.warn(Some(place), "transcoding.resolution: ignored, expected a text such as \"1280x720\"");
+        }
+        return (None, None);
+    };
+    let (width, height) = text.text.split_once(['x', 'X', '*', ':']).unwrap_or_default();
+    match (width.trim().parse::<u16>(), height.trim().parse::<u16>()) {
+        (Ok(width @ 16..=8192), Ok(height @ 16..=8192)) => (Some(width), Some(height)),
+        _ => {
+            let problem = format!(
+                "transcoding.resolution: {:?} ignored, expected a size such as \"1280x720\"",
+                text.shown
+            );
+            reader.warn(Some(text.place), problem);
+            (None, None)
+        }
+    }
+}
