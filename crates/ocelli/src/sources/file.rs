@@ -104,6 +104,8 @@ impl FileSource {
                     reel = blocking(move || reel.rewind()).await?;
                 }
                 Next::End => {
+                    // The last picture has its time too.
+                    pace.tick().await;
                     return Err(SourceError::lost(format!("{} has come to its end", self.path.display())));
                 }
             }

@@ -15,23 +15,21 @@ async fn show(text: &str, most: usize) -> (Option<SourceError>, Vec<Bytes>, Arc<
     let mut publisher = stream.publish().expect("nobody else publishes");
     let mut source = build(text, &SourceOptions::default()).expect("a good text");
     let mut pictures = Vec::new();
-    let ended = {
-        let mut running = source.run(&mut publisher);
-        loop {
-            tokio::select! {
-                biased;
-                item = subscriber.next() => {
-                    if let Item::Frame(frame) = item.expect("the stream lives") {
-                        pictures.push(frame.data);
-                    }
-                    if pictures.len() == most {
-                        break None;
-                    }
+    let mut running = source.run(&mut publisher);
+    let mut ended = None;
+    while pictures.len() < most {
+        tokio::select! {
+            biased;
+            item = subscriber.next() => {
+                if let Item::Frame(frame) = item.expect("the stream lives") {
+                    pictures.push(frame.data);
                 }
-                ended = &mut running => break ended.err(),
             }
+            end = &mut running, if ended.is_none() => ended = end.err(),
+            () = std::future::ready(()), if ended.is_some() => break,
         }
-    };
+    }
+    drop(running);
     (ended, pictures, stream)
 }
 
@@ -61,9 +59,10 @@ async fn a_film_is_shown_to_its_end_at_its_pace() {
 async fn a_film_loops_and_its_damaged_pictures_are_counted() {
     let folder = folder();
     let text = write(&folder, "a.mjpeg", &[BASELINE, &PROGRESSIVE[..500], BASELINE, b"trailing"]);
-    let (ended, pictures, stream) = show(&format!("{text}?fps=1000&loop"), 7).await;
+    let (_, pictures, stream) = show(&format!("{text}?fps=1000"), 99).await;
+    assert_eq!((pictures.len(), dropped(&stream, Dropped::Damaged)), (2, 1));
+    let (ended, pictures, _) = show(&format!("{text}?fps=1000&loop"), 7).await;
     assert_eq!((ended, pictures.len()), (None, 7));
-    assert_eq!(dropped(&stream, Dropped::Damaged), 3);
 }
 
 #[tokio::test]
@@ -85,9 +84,11 @@ async fn a_folder_is_shown_in_the_order_of_names_and_again() {
     write(&folder, "3.jpg", &[b"no picture"]);
     write(&folder, "notes.txt", &[b"none either"]);
     write(&folder, ".0.jpg", &[PROGRESSIVE]);
-    let (_, pictures, stream) = show(&format!("file:{}?fps=500", folder.path().display()), 4).await;
+    let text = format!("file:{}?fps=500", folder.path().display());
+    let (_, pictures, _) = show(&text, 4).await;
     assert_eq!(pictures, [BASELINE, PROGRESSIVE, BASELINE, PROGRESSIVE]);
-    assert_eq!(dropped(&stream, Dropped::Damaged), 1);
+    let (_, pictures, stream) = show(&format!("{text}&loop=0"), 99).await;
+    assert_eq!((pictures.len(), dropped(&stream, Dropped::Damaged)), (2, 1));
 }
 
 #[tokio::test]
