@@ -15,8 +15,6 @@ use crate::record::Record;
 use crate::target::Target;
 use crate::viewer::{Manner, Phase, Scratch, Viewer};
 
-/// Handshakes under way at once and thread: well below any server's listen backlog.
-const CONNECTING_AT_ONCE: usize = 32;
 /// How often slow viewers read.
 const SLOW_TICK: Duration = Duration::from_millis(10);
 /// How often a thread looks whether the run is over.
@@ -67,7 +65,9 @@ pub(crate) fn run(
     let mut engine = Engine {
         poll: Poll::new()?,
         viewers: Vec::with_capacity(manners.len()),
-        connecting: 0,
+        opening: 0,
+        opening_at_once: target.opening_at_once(),
+        waits_for_picture: target.server_speaks_first(),
         scratch: Scratch::new(),
         shared: Arc::clone(shared),
     };
@@ -76,7 +76,7 @@ pub(crate) fn run(
     let mut events = Events::with_capacity(1024);
     let mut last_slow = Instant::now();
     while shared.stage() != Stage::Done {
-        while engine.connecting < CONNECTING_AT_ONCE
+        while engine.opening < engine.opening_at_once
             && let Some(manner) = manners.next()
         {
             engine.open(target, manner)?;
@@ -101,7 +101,11 @@ pub(crate) fn run(
 struct Engine {
     poll: Poll,
     viewers: Vec<Viewer>,
-    connecting: usize,
+    /// Viewers of this thread on their way in.
+    opening: usize,
+    opening_at_once: usize,
+    /// A connection whose server speaks first is known to be accepted only when it has spoken.
+    waits_for_picture: bool,
     scratch: Scratch,
     shared: Arc<Shared>,
 }
@@ -112,7 +116,7 @@ impl Engine {
         let token = Token(self.viewers.len());
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut viewer.socket, token, interest)?;
-        self.connecting += 1;
+        self.opening += 1;
         self.viewers.push(viewer);
         Ok(())
     }
@@ -127,7 +131,7 @@ impl Engine {
                 Phase::Connecting | Phase::Over => outcome,
             };
             if let Err(error) = outcome {
-                self.connecting -= 1;
+                self.opening -= 1;
                 self.fail(index, &error);
                 return;
             }
@@ -150,8 +154,12 @@ impl Engine {
                 registry.deregister(&mut viewer.socket)?;
             }
         }
-        self.connecting -= 1;
+        self.opening -= usize::from(!self.waits_for_picture(index));
         Ok(())
+    }
+
+    fn waits_for_picture(&self, index: usize) -> bool {
+        self.waits_for_picture && self.viewers[index].manner == Manner::Prompt
     }
 
     fn slow_tick(&mut self, seconds: f64) {
@@ -169,8 +177,12 @@ impl Engine {
         let viewer = &mut self.viewers[index];
         let waited = viewer.record.first_picture.is_none();
         let outcome = viewer.readable(&mut self.scratch, measured);
-        if waited && viewer.record.first_picture.is_some() {
+        let started = viewer.record.first_picture.is_some();
+        if waited && started {
             self.shared.started.fetch_add(1, Ordering::Relaxed);
+        }
+        if waited && (started || outcome.is_err()) {
+            self.opening -= usize::from(self.waits_for_picture(index));
         }
         match outcome {
             Ok((0, _)) => {}

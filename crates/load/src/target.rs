@@ -50,6 +50,20 @@ impl Target {
             Speech::BareParts => Box::new(MultipartStream::bare()),
         }
     }
+
+    /// The server sends without being asked.
+    pub(crate) fn server_speaks_first(&self) -> bool {
+        self.speech == Speech::BareParts
+    }
+
+    /// Connections to open at once, from each thread: below the listen backlog of the servers of that kind. GLib's,
+    /// which GStreamer uses, is 5 to 10; what does not fit waits seconds for a handshake to be repeated.
+    pub(crate) fn opening_at_once(&self) -> usize {
+        match self.speech {
+            Speech::Http { .. } => 32,
+            Speech::BareParts => 4,
+        }
+    }
 }
 
 fn has_port(host: &str) -> bool {
