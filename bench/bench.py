@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""`make bench`: Ocelli beside the kernel's own price (the floor) and other servers, in one run on one machine.
+
+Rounds are interleaved, server after server for each row, because a shared machine's noise drifts over minutes: what
+counts is the ratio within a round, and the median of those. Writes results.json and results.md to .cache/bench.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import clips
+import tables
+from rows import FLOOR, Bench
+from servers import Ocelli, available
+
+ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first"]
+
+
+def main() -> None:
+    options = parse()
+    found, missing = available()
+    for line in missing:
+        print(line, file=sys.stderr)
+    bench = Bench(options.seconds, options.warmup, options.floor.split())
+    servers = [server for server in found if not options.only or server.name in options.only]
+    results: dict[str, dict[str, list]] = {}
+    for round_ in range(options.rounds):
+        for row in options.rows:
+            for server in [FLOOR, *servers]:
+                measure(bench, row, server, results, f"round {round_ + 1}/{options.rounds}")
+        write(options, bench, results, missing)
+    print(write(options, bench, results, missing))
+
+
+def measure(bench: Bench, row: str, server, results: dict, progress: str) -> None:
+    take = taker(bench, row, server)
+    if take is None:
+        return
+    name = server if server == FLOOR else server.name
+    start = time.monotonic()
+    try:
+        figures = take()
+    except (OSError, RuntimeError) as error:
+        figures = {"error": str(error)}
+    results.setdefault(row, {}).setdefault(name, []).append(figures)
+    print(f"{progress}, {row}, {name}: {tables.brief(row, figures)} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+
+
+def taker(bench: Bench, row: str, server):
+    """How a row is measured for a server; None where it means nothing."""
+    if row.startswith("cpu-"):
+        return lambda: bench.cpu(server, int(row.removeprefix("cpu-")), bench.large)
+    if row == "many":
+        return lambda: {
+            "hundred": bench.cpu(server, 100, bench.small),
+            "thousand": bench.cpu(server, 1000, bench.small),
+        }
+    if row == "latency":
+        return lambda: bench.latency(server, 100)
+    if server == FLOOR:
+        return None
+    if row == "memory":
+        return lambda: bench.memory(server)
+    if row == "slow":
+        return lambda: bench.slow(server)
+    if row == "first" and server is Ocelli:
+        return lambda: bench.first_picture(server)
+    return None
+
+
+def write(options, bench: Bench, results: dict, missing: list[str]) -> str:
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": "make bench " + (f"ARGS=\"{' '.join(sys.argv[1:])}\"" if sys.argv[1:] else ""),
+        "machine": tables.machine(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "picture_bytes": clips.mean_bytes(bench.large),
+        "small_picture_bytes": clips.mean_bytes(bench.small),
+        "left_out": missing,
+    }
+    (clips.CACHE / "results.json").write_text(json.dumps({"about": about, "results": results}, indent=1))
+    text = tables.markdown(about, results)
+    (clips.CACHE / "results.md").write_text(text)
+    return text
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10, help="measured, for each figure")
+    parser.add_argument("--warmup", type=float, default=3)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
+    parser.add_argument("--only", nargs="+", metavar="SERVER", help="these servers alone, beside the floor")
+    parser.add_argument("--floor", default="", metavar="OPTIONS", help="for ocelli-load floor, as --send-buffer=BYTES")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

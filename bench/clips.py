@@ -1,0 +1,50 @@
+"""Makes the pictures every server is fed: moving test bars under enough noise to give each JPEG the wanted size.
+
+Clips are kept in .cache/bench and made once.
+"""
+
+import subprocess
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
+FRAMES_PER_SECOND = 30
+# ffmpeg's loop of a raw clip loses a picture at the seam: long clips keep that out of most measurements.
+SECONDS = 5
+REPEATS = 6
+
+
+def clip(size: str, picture_bytes: int) -> Path:
+    """A .mjpeg of 30 s at 30 pictures a second, about `picture_bytes` each."""
+    path = CACHE / f"{size}-{picture_bytes // 1000}k.mjpeg"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        noise = min(range(4, 30, 1), key=lambda strength: abs(_mean(size, strength) - picture_bytes))
+        once = _encode(size, noise, SECONDS * FRAMES_PER_SECOND)
+        unfinished = path.with_suffix(".part")
+        unfinished.write_bytes(once * REPEATS)
+        unfinished.rename(path)
+    return path
+
+
+def mean_bytes(path: Path) -> int:
+    """What one picture of a clip really weighs."""
+    return path.stat().st_size // (SECONDS * FRAMES_PER_SECOND * REPEATS)
+
+
+def ffmpeg_camera(path: Path) -> str:
+    """A command line that plays a clip on stdout in real time, for ever, without touching its pictures."""
+    return (
+        f"ffmpeg -nostdin -hide_banner -loglevel fatal -re -stream_loop -1 -framerate {FRAMES_PER_SECOND} "
+        f"-f mjpeg -i {path} -c copy -f mjpeg -"
+    )
+
+
+def _mean(size: str, noise: int) -> int:
+    return len(_encode(size, noise, 3)) // 3
+
+
+def _encode(size: str, noise: int, frames: int) -> bytes:
+    source = f"testsrc2=size={size}:rate={FRAMES_PER_SECOND},noise=alls={noise}:allf=t"
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", source, "-frames:v", str(frames)]
+    command += ["-c:v", "mjpeg", "-q:v", "8", "-pix_fmt", "yuvj420p", "-f", "mjpeg", "-"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
