@@ -111,9 +111,14 @@ impl Camera {
         status.unwrap_or(Status { state: State::Idle, cause: None, restarts: 0 })
     }
 
+    /// Stops the source: it is dropped soon, by the task that runs it.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
     /// Stops the source and waits until it is dropped.
     pub async fn stop(mut self) {
-        self.task.abort();
+        self.abort();
         // The only error is that it was cancelled, which is what was asked for.
         let _ = (&mut self.task).await;
     }
