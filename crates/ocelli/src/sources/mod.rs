@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ocelli_hub::Source;
 
+pub mod exec;
 mod file;
 mod pattern;
 mod pictures;
@@ -49,7 +50,7 @@ pub struct SourceKind {
 pub type Build = fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecError>;
 
 /// Every kind of camera this build knows.
-pub const KINDS: &[SourceKind] = &[file::KIND, pattern::KIND];
+pub const KINDS: &[SourceKind] = &[exec::KIND, file::KIND, pattern::KIND];
 
 /// Makes the source that `text` names.
 ///

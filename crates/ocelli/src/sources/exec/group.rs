@@ -1,0 +1,123 @@
+//! A child process and its process group: stopped together, and never left behind.
+//!
+//! Dropping a [`Group`] asks the group to end (SIGTERM), and kills what is left of it after two seconds (SIGKILL), in a
+//! task of its own. [`all_ended`] waits for these tasks, so that the program leaves no process behind when it exits.
+
+use std::io;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How long a program may take to end by itself once it is asked to.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often a group whose leader has ended is looked at for others.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Groups whose end is not yet seen. Processes belong to the whole program, and so does their count.
+static LIVING: AtomicUsize = AtomicUsize::new(0);
+static ENDED: Notify = Notify::const_new();
+
+/// Waits until every process that was started has ended, with its group.
+pub async fn all_ended() {
+    loop {
+        let ended = ENDED.notified();
+        if LIVING.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        ended.await;
+    }
+}
+
+/// A child that leads a process group.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// `None` once the ending task has it.
+    child: Option<Child>,
+    id: Option<Pid>,
+}
+
+/// Counts a group as living until it is dropped.
+struct Living;
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        LIVING.fetch_sub(1, Ordering::AcqRel);
+        ENDED.notify_waiters();
+    }
+}
+
+impl Group {
+    /// Takes a child that was just started as the leader of a group of its own.
+    pub(super) fn new(child: Child) -> Self {
+        LIVING.fetch_add(1, Ordering::AcqRel);
+        let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Self { child: Some(child), id }
+    }
+
+    pub(super) fn take_stdout(&mut self) -> ChildStdout {
+        self.child().stdout.take().expect("standard output was piped and not yet taken")
+    }
+
+    pub(super) fn take_stderr(&mut self) -> ChildStderr {
+        self.child().stderr.take().expect("standard error was piped and not yet taken")
+    }
+
+    /// Waits until the leader has ended; asks it to after a while, since it has closed its output.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let deadline = Instant::now() + GRACE;
+        if let Ok(status) = timeout_at(deadline, self.child().wait()).await {
+            return status;
+        }
+        signal(self.id, Signal::KILL);
+        self.child().wait().await
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("the child is there until the group is dropped")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let living = Living;
+        let (Some(child), id) = (self.child.take(), self.id) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                end(child, id).await;
+                drop(living);
+            });
+        } else {
+            signal(id, Signal::KILL);
+        }
+    }
+}
+
+async fn end(mut child: Child, id: Option<Pid>) {
+    let deadline = Instant::now() + GRACE;
+    signal(id, Signal::TERM);
+    let _ = timeout_at(deadline, child.wait()).await;
+    // The leader is gone or stubborn; others of the group have what is left of the time.
+    while Instant::now() < deadline && is_alive(id) {
+        sleep(LOOK).await;
+    }
+    if is_alive(id) {
+        signal(id, Signal::KILL);
+    }
+    let _ = child.wait().await;
+}
+
+fn signal(id: Option<Pid>, signal: Signal) {
+    if let Some(id) = id {
+        // The only error that can be is that nobody is left to get it.
+        let _ = kill_process_group(id, signal);
+    }
+}
+
+fn is_alive(id: Option<Pid>) -> bool {
+    id.is_some_and(|id| test_kill_process_group(id).is_ok())
+}

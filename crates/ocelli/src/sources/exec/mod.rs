@@ -1,0 +1,166 @@
+//! `exec:` — the standard output of any program that writes JPEGs: rpicam-vid, FFmpeg, GStreamer, a script.
+//!
+//! The program runs without a shell, in a process group of its own, and is stopped with its whole group. What it
+//! writes is split into pictures by their own segments. Its last lines of standard error become the cause when it ends.
+
+mod group;
+mod stderr;
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+
+use ocelli_hub::{BoxFuture, Publisher, Source, SourceError};
+use ocelli_media::mjpeg::{Event, Framer};
+use tokio::io::AsyncReadExt;
+use tokio::process::{ChildStdout, Command};
+
+use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, hide_user};
+use group::Group;
+pub use group::all_ended;
+use stderr::LastLines;
+
+#[cfg(test)]
+mod tests;
+
+/// Room in the pipe: several pictures, so that the program is not woken for every 64 KB of one.
+const PIPE_BYTES: usize = 1 << 20;
+/// How much may come without a picture before the program is given up, in times of the longest picture.
+const HOPELESS: u64 = 4;
+
+/// The kind's line in the registry.
+pub(super) const KIND: SourceKind = SourceKind {
+    scheme: "exec",
+    about: "a program that writes JPEGs to its standard output: exec:rpicam-vid -t 0 --codec mjpeg -o -",
+    build,
+};
+
+fn build(url: &SourceUrl, options: &SourceOptions) -> Result<Box<dyn Source>, SpecError> {
+    let words = shell_words::split(url.rest())
+        .map_err(|_| SpecError::new("`exec:`: a quote is not closed in the command line"))?;
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(SpecError::new(
+            "`exec:` needs a command line, as in `exec:rpicam-vid -t 0 --codec mjpeg -o -`",
+        ));
+    };
+    Ok(Box::new(ExecSource {
+        program: program.clone(),
+        arguments: arguments.to_vec(),
+        options: options.clone(),
+    }))
+}
+
+struct ExecSource {
+    program: String,
+    arguments: Vec<String>,
+    options: SourceOptions,
+}
+
+impl Source for ExecSource {
+    fn run<'a>(&'a mut self, out: &'a mut Publisher) -> BoxFuture<'a, Result<(), SourceError>> {
+        Box::pin(self.run_once(out))
+    }
+}
+
+impl ExecSource {
+    async fn run_once(&mut self, out: &mut Publisher) -> Result<(), SourceError> {
+        let mut group = self.spawn()?;
+        let stdout = group.take_stdout();
+        let lines = LastLines::read(group.take_stderr(), out.name().clone());
+        let mut pictures = Pictures::new(&self.options);
+        let read = read_pictures(stdout, &self.options, &mut pictures, out).await;
+        if let Err(hopeless) = read {
+            return Err(SourceError::lost(format!("{}: {hopeless}", self.name())));
+        }
+        // Standard output is closed: what is left is to learn why.
+        let status = group.wait().await;
+        Err(SourceError::lost(self.cause(status, &lines.finish().await, pictures.fault())))
+    }
+
+    fn spawn(&self) -> Result<Group, SourceError> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
+        let child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                SourceError::refused(format!("the program {} is not installed", self.name()))
+            }
+            io::ErrorKind::PermissionDenied => {
+                SourceError::refused(format!("the program {} may not be run: permission denied", self.name()))
+            }
+            _ => SourceError::lost(format!("{} could not be started: {error}", self.name())),
+        })?;
+        Ok(Group::new(child))
+    }
+
+    /// "`ffmpeg` ended with status 1: /dev/video0: No such file or directory".
+    fn cause(&self, status: io::Result<ExitStatus>, lines: &str, fault: Option<&str>) -> String {
+        let how = match status {
+            Ok(status) => ended(status),
+            Err(error) => format!("was lost: {error}"),
+        };
+        let why = [lines, fault.unwrap_or_default()].into_iter().find(|text| !text.is_empty());
+        let why = why.map(|why| format!(": {}", hide_user(why))).unwrap_or_default();
+        format!("{} {how}{why}", self.name())
+    }
+
+    fn name(&self) -> String {
+        format!("`{}`", self.program.rsplit('/').next().unwrap_or_default())
+    }
+}
+
+/// Reads pictures until the program closes its standard output.
+///
+/// # Errors
+/// So much came without a picture that none is to be expected; says what came instead.
+async fn read_pictures(
+    mut stdout: ChildStdout,
+    options: &SourceOptions,
+    pictures: &mut Pictures,
+    out: &mut Publisher,
+) -> Result<(), String> {
+    // A kernel that does not give the room (a limit of the user's) gives the usual 64 KB.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
+    let hopeless = options.max_frame_bytes as u64 * HOPELESS;
+    let mut framer = Framer::new(options.max_frame_bytes);
+    let mut since_picture = 0;
+    loop {
+        match stdout.read_buf(framer.room()).await {
+            Ok(0) => break,
+            Ok(bytes) => since_picture += bytes as u64,
+            Err(error) => {
+                tracing::debug!(camera = %out.name(), "the pipe broke: {error}");
+                break;
+            }
+        }
+        while let Some(event) = framer.next_event() {
+            match event {
+                Event::Frame(jpeg) => {
+                    if pictures.publish(out, jpeg, None) {
+                        since_picture = 0;
+                    }
+                }
+                Event::Dropped { reason, .. } => pictures.drop_picture(out, reason),
+            }
+        }
+        if since_picture > hopeless {
+            let fault = pictures.fault().unwrap_or("no picture ends");
+            return Err(format!("{} MB came without a picture: {fault}", since_picture >> 20));
+        }
+    }
+    if let Some(Event::Dropped { reason, .. }) = framer.finish() {
+        pictures.drop_picture(out, reason);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Programs that behave and programs that do not, as real processes.
+
+use std::time::{Duration, Instant};
+
+use ocelli_hub::{DropReason, Item, Want};
+
+use super::super::pictures::tests::{BASELINE, PROGRESSIVE, dropped, stream};
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs `command` once and gives its cause and the pictures that came.
+async fn run(command: &str, options: SourceOptions) -> (SourceError, u64, u64) {
+    let stream = stream();
+    let mut out = stream.publish().expect("nobody else publishes");
+    let mut source = super::super::build(&format!("exec:{command}"), &options).expect("a good command");
+    let ended = tokio::time::timeout(DEADLINE, source.run(&mut out)).await.expect("ended in time");
+    (
+        ended.expect_err("a program that ends is lost"),
+        stream.stats().frames,
+        dropped(&stream, DropReason::Damaged),
+    )
+}
+
+fn picture_file(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), bytes).expect("written");
+    file
+}
+
+#[tokio::test]
+async fn pictures_come_whole_and_the_end_names_status_and_last_words() {
+    let file = picture_file(&[BASELINE, PROGRESSIVE, BASELINE].concat());
+    let command = format!("sh -c \"cat {}; echo 'no such camera' >&2; exit 3\"", file.path().display());
+    let (error, frames, _) = run(&command, SourceOptions::default()).await;
+    assert_eq!(frames, 3);
+    assert_eq!(error, SourceError::lost("`sh` ended with status 3: no such camera"));
+}
+
+#[tokio::test]
+async fn half_a_picture_is_counted_not_shown() {
+    let file = picture_file(&[BASELINE, &BASELINE[..BASELINE.len() / 2]].concat());
+    let (error, frames, damaged) =
+        run(&format!("cat {}", file.path().display()), SourceOptions::default()).await;
+    assert_eq!((frames, damaged), (1, 1));
+    assert!(error.cause().starts_with("`cat` ended with status 0: a damaged picture"), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_refused() {
+    let (error, ..) = run("/no/such/rpicam-vid -t 0", SourceOptions::default()).await;
+    assert_eq!(error, SourceError::refused("the program `rpicam-vid` is not installed"));
+}
+
+#[tokio::test]
+async fn endless_garbage_is_given_up_in_bounds() {
+    let options = SourceOptions { max_frame_bytes: 1 << 20, ..SourceOptions::default() };
+    let (error, frames, _) = run("cat /dev/zero", options).await;
+    assert_eq!(frames, 0);
+    assert!(error.cause().starts_with("`cat`: 4 MB came without a picture"), "{error}");
+}
+
+#[test]
+fn words_are_split_as_a_shell_would() {
+    let options = SourceOptions::default();
+    assert!(super::super::build("exec:sh -c 'a b' \"c\"", &options).is_ok());
+    let error = |text| super::super::build(text, &options).err().expect("bad").to_string();
+    assert!(error("exec:sh -c 'a").contains("quote"));
+    assert!(error("exec:  ").contains("command line"));
+}
+
+/// A program that ignores SIGTERM and has a child of its own: after dropping the run, none of the two is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stubborn_program_and_its_children_are_killed() {
+    let file = picture_file(BASELINE);
+    let pids = tempfile::NamedTempFile::new().expect("a temporary file");
+    let script = format!(
+        "exec:sh -c \"trap '' TERM; sh -c \\\"trap '' TERM; sleep 1000\\\" & echo $$ $! > {}; cat {}; wait\"",
+        pids.path().display(),
+        file.path().display()
+    );
+    let stream = stream();
+    let mut subscriber = stream.subscribe(Want::Latest);
+    let mut out = stream.publish().expect("nobody else publishes");
+    let mut source = super::super::build(&script, &SourceOptions::default()).expect("a good command");
+    tokio::select! {
+        ended = source.run(&mut out) => panic!("ended: {ended:?}"),
+        () = async { while !matches!(subscriber.next().await, Ok(Item::Frame(_))) {} } => {}
+    }
+    let pids = std::fs::read_to_string(pids.path()).expect("the script wrote its process ids");
+    let pids: Vec<i32> = pids.split_whitespace().map(|pid| pid.parse().expect("a number")).collect();
+    assert_eq!(pids.len(), 2);
+    let deadline = Instant::now() + DEADLINE;
+    while pids.iter().any(|pid| is_running(*pid)) {
+        assert!(Instant::now() < deadline, "{pids:?} still run");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether there is such a process and it has not ended.
+fn is_running(pid: i32) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !stat.contains(") Z "),
+        Err(_) => false,
+    }
+}
