@@ -3,7 +3,15 @@
 //! It is no stable interface for other programs; the outside contract is the command line, the configuration file
 //! and the addresses.
 
+pub mod app;
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod histogram;
+pub mod http;
+mod notice;
+pub mod outputs;
+pub mod process;
+pub mod server;
 pub mod sources;
+pub mod viewers;

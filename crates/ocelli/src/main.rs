@@ -1,3 +1,48 @@
 //! The camera server.
 
-fn main() {}
+use std::process::ExitCode;
+
+use ocelli::capture::ThisMachine;
+use ocelli::cli::{self, BAD_CONFIGURATION, Command, ServeArgs};
+use ocelli::config::{self, Surroundings};
+use ocelli::server;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => error.exit(),
+    };
+    match run(&command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("ocelli: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let around = Surroundings { environment: &environment, machine: &ThisMachine };
+    match command {
+        Command::Serve(args) => serve(args, around),
+        Command::Check(args) => {
+            let status = cli::check(args, around, &mut std::io::stdout(), &mut std::io::stderr())?;
+            Ok(status.into())
+        }
+        Command::Probe(_) | Command::Devices => anyhow::bail!("not in this version"),
+    }
+}
+
+fn serve(args: &ServeArgs, around: Surroundings<'_>) -> anyhow::Result<ExitCode> {
+    match config::load(args, around) {
+        Ok(config) => server::run(&config),
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            Ok(BAD_CONFIGURATION.into())
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The running program: its cameras, its viewers, and what every request may ask of them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName};
+
+use crate::http::{ApiError, Connections};
+use crate::notice;
+use crate::viewers::{SentTotals, Viewers};
+
+/// Everything that a request can reach.
+#[derive(Debug)]
+pub struct App {
+    /// In the order of the configuration: the first is the one that addresses without a name mean.
+    pub cameras: Vec<Arc<CameraEntry>>,
+    /// Who watches.
+    pub viewers: Arc<Viewers>,
+    /// The listener's connections.
+    pub connections: Arc<Connections>,
+    /// When the program started.
+    pub started: Instant,
+    /// The same on the wall clock.
+    pub started_at: SystemTime,
+}
+
+/// One camera.
+pub struct CameraEntry {
+    source: String,
+    camera: Camera,
+    policy: Policy,
+    /// What its viewers got.
+    pub totals: Arc<SentTotals>,
+}
+
+/// What a camera is started from.
+pub struct CameraSetup {
+    /// Its name.
+    pub name: StreamName,
+    /// Its source as the configuration names it, without user and password.
+    pub source_text: String,
+    /// Its source.
+    pub source: Box<dyn Source>,
+    /// When it runs.
+    pub policy: Policy,
+    /// What viewers see while it is lost.
+    pub on_lost: OnLost,
+    /// How many pictures its ring keeps at most.
+    pub bounds: Bounds,
+}
+
+impl CameraEntry {
+    /// Starts the camera. Must be called within a tokio runtime.
+    pub fn start(setup: CameraSetup) -> Arc<Self> {
+        let parts = CameraParts {
+            stream: Stream::new(setup.name, setup.bounds),
+            source: setup.source,
+            policy: setup.policy,
+            on_lost: setup.on_lost,
+            draw: Arc::new(notice::draw),
+        };
+        let camera = Camera::start(parts).expect("a new stream has no publisher");
+        Arc::new(Self { source: setup.source_text, camera, policy: setup.policy, totals: Arc::default() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &StreamName {
+        self.stream().name()
+    }
+
+    /// Its source as the configuration names it, without user and password.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Its pictures.
+    pub fn stream(&self) -> &Arc<Stream> {
+        self.camera.stream()
+    }
+
+    /// What it does now.
+    pub fn status(&self) -> Status {
+        self.camera.status()
+    }
+
+    /// When it runs.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Stops it now, without waiting for what its source has to put away.
+    pub fn stop(&self) {
+        self.camera.abort();
+    }
+}
+
+impl fmt::Debug for CameraEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CameraEntry").field("camera", &self.camera).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// The camera that addresses without a name mean.
+    ///
+    /// # Errors
+    /// No camera is configured.
+    pub fn first(&self) -> Result<&Arc<CameraEntry>, ApiError> {
+        self.cameras.first().ok_or_else(|| ApiError::unknown_camera("", std::iter::empty()))
+    }
+
+    /// The camera called `name`.
+    ///
+    /// # Errors
+    /// There is none; the error lists those there are.
+    pub fn camera(&self, name: &str) -> Result<&Arc<CameraEntry>, ApiError> {
+        self.cameras
+            .iter()
+            .find(|camera| camera.name().as_str() == name)
+            .ok_or_else(|| ApiError::unknown_camera(name, self.cameras.iter().map(|c| c.name().as_str())))
+    }
+}

@@ -1,0 +1,63 @@
+//! Errors as clients see them: JSON `{"error": "...", "hint": "..."}` with the right status.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    error: String,
+    hint: String,
+    retry_after_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: String,
+    hint: String,
+}
+
+impl ApiError {
+    /// No such camera; the hint lists those there are.
+    pub fn unknown_camera<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let hint = match known.len() {
+            0 => "no camera is configured".to_owned(),
+            _ => format!("the cameras are: {}", known.join(", ")),
+        };
+        // What was asked for is shown cut: it comes from outside and goes into logs and pages.
+        let name: String = name.chars().take(64).collect();
+        Self::new(StatusCode::NOT_FOUND, format!("there is no camera `{name}`"), hint)
+    }
+
+    /// A parameter's value that cannot be.
+    pub fn bad_parameter(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, hint)
+    }
+
+    /// Nothing there yet, or no place left: worth trying again.
+    pub fn unavailable(error: impl Into<String>, hint: impl Into<String>, retry_after_seconds: u64) -> Self {
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint);
+        Self { retry_after_seconds: Some(retry_after_seconds), ..error }
+    }
+
+    /// Any other.
+    pub fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, error: error.into(), hint: hint.into(), retry_after_seconds: None }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Body { error: self.error, hint: self.hint };
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

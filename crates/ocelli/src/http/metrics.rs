@@ -1,0 +1,132 @@
+//! `/metrics`: the same numbers as `/stats`, in OpenMetrics text for Prometheus.
+//!
+//! Labels are cameras' names and short fixed words only: a label per viewer would grow without end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::error::ApiError;
+use super::status::{dropped, state_name};
+use crate::app::App;
+use crate::process::ProcessStats;
+
+type Fractional = Gauge<f64, AtomicU64>;
+type Total = Counter<u64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCamera {
+    camera: String,
+}
+
+/// `/metrics`.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let mut registry = Registry::with_prefix("ocelli");
+    register_cameras(&app, &mut registry);
+    register_process(&app, &mut registry);
+    let mut body = String::with_capacity(4096);
+    text::encode(&mut body, &registry).map_err(|error| {
+        ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "this is a fault in Ocelli")
+    })?;
+    let mut response = body.into_response();
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+fn register_cameras(app: &App, registry: &mut Registry) {
+    let gauge = |registry: &mut Registry, name: &str, help: &str| {
+        let family = Family::<OfCamera, Fractional>::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let counter = |registry: &mut Registry, name: &str, help: &str| {
+        let family = Family::<OfCamera, Total>::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let up = gauge(registry, "camera_up", "1 while the camera gives pictures");
+    let fps = gauge(registry, "camera_frames_per_second", "Pictures a second over the last three seconds");
+    let bits = gauge(registry, "camera_bits_per_second", "Bits a second over the last three seconds");
+    let age = gauge(registry, "camera_picture_age_seconds", "Since the last picture came");
+    let viewers = gauge(registry, "camera_viewers", "Viewers now");
+    let latency = gauge(
+        registry,
+        "camera_viewer_latency_p99_seconds",
+        "From capture to the slowest viewer's kernel, 99th percentile",
+    );
+    let frames = counter(registry, "camera_frames", "Pictures that came from the camera");
+    let bytes = counter(registry, "camera_bytes", "Bytes that came from the camera");
+    let lost = counter(registry, "camera_dropped_frames", "Pictures dropped on the way in");
+    let restarts = counter(registry, "camera_restarts", "Starts after a failure");
+    let sent = counter(registry, "camera_sent_frames", "Pictures written to viewers");
+    let sent_bytes = counter(registry, "camera_sent_bytes", "Bytes written to viewers");
+    let skipped = counter(registry, "camera_skipped_frames", "Pictures that a viewer was too slow for");
+    let present = app.viewers.present();
+    for camera in &app.cameras {
+        let label = OfCamera { camera: camera.name().to_string() };
+        let (status, stats) = (camera.status(), camera.stream().stats());
+        up.get_or_create(&label).set(f64::from(state_name(&status.state) == "ready"));
+        fps.get_or_create(&label).set(stats.rate.frames_per_second);
+        bits.get_or_create(&label).set(stats.rate.bits_per_second);
+        if let Some(last) = stats.last_picture {
+            age.get_or_create(&label).set(last.elapsed().as_secs_f64());
+        }
+        let mine = || present.iter().filter(|viewer| viewer.camera == *camera.name());
+        viewers.get_or_create(&label).set(mine().count() as f64);
+        if let Some(slowest) = mine().filter_map(|viewer| viewer.latency().p99).max() {
+            latency.get_or_create(&label).set(slowest.as_secs_f64());
+        }
+        frames.get_or_create(&label).inc_by(stats.frames);
+        bytes.get_or_create(&label).inc_by(stats.bytes);
+        lost.get_or_create(&label).inc_by(dropped(&stats));
+        restarts.get_or_create(&label).inc_by(status.restarts);
+        sent.get_or_create(&label).inc_by(camera.totals.frames.load(Ordering::Relaxed));
+        sent_bytes.get_or_create(&label).inc_by(camera.totals.bytes.load(Ordering::Relaxed));
+        skipped.get_or_create(&label).inc_by(camera.totals.skipped.load(Ordering::Relaxed));
+    }
+}
+
+fn register_process(app: &App, registry: &mut Registry) {
+    let gauge = |registry: &mut Registry, name: &str, help: &str, value: f64| {
+        let gauge = Fractional::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    let process = ProcessStats::read();
+    gauge(registry, "uptime_seconds", "Since the program started", app.started.elapsed().as_secs_f64());
+    gauge(registry, "connections_open", "HTTP connections open", app.connections.open() as f64);
+    if let Some(bytes) = process.memory_bytes {
+        gauge(registry, "process_resident_memory_bytes", "Memory resident", bytes as f64);
+    }
+    if let Some(files) = process.open_files {
+        gauge(registry, "process_open_files", "Files and sockets open", files as f64);
+    }
+    if let Some(seconds) = process.cpu_seconds {
+        let total = Counter::<f64, AtomicU64>::default();
+        total.inc_by(seconds);
+        registry.register_with_unit("process_cpu", "CPU time used", Unit::Seconds, total);
+    }
+    let totals = [
+        ("connections_accepted", "HTTP connections accepted", app.connections.accepted()),
+        (
+            "connections_refused",
+            "HTTP connections refused because too many were open",
+            app.connections.refused(),
+        ),
+        ("viewers_refused", "Viewers refused because all places were taken", app.viewers.refused()),
+    ];
+    for (name, help, value) in totals {
+        let total = Total::default();
+        total.inc_by(value);
+        registry.register(name, help, total);
+    }
+}

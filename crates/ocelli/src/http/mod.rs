@@ -1,0 +1,73 @@
+//! The HTTP side: the addresses, and the listener that serves them.
+
+mod accept;
+mod error;
+mod metrics;
+mod page;
+mod picture;
+mod socket;
+mod status;
+mod takeover;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use http::{HeaderValue, Method, StatusCode};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+pub use accept::{Connections, ListenerLimits, serve};
+pub use error::ApiError;
+pub use socket::tune;
+pub use status::state_name;
+
+use crate::app::App;
+use crate::config::Cors;
+
+/// Every address there is.
+pub fn router(app: Arc<App>, cors: &Cors) -> Router {
+    let router = Router::new()
+        .route("/", get(picture::root))
+        .route("/stream", get(picture::first_stream))
+        .route("/snapshot", get(picture::first_snapshot))
+        .route("/cameras/{cam}/stream", get(picture::stream))
+        .route("/cameras/{cam}/snapshot", get(picture::snapshot))
+        .route("/stats", get(status::stats))
+        .route("/api/v1/cameras", get(status::cameras))
+        .route("/api/v1/cameras/{cam}", get(status::camera))
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/web/{file}", get(page::file))
+        .fallback(no_such_address)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(0))
+        .with_state(app);
+    match cors_layer(cors) {
+        Some(layer) => router.layer(layer),
+        None => router,
+    }
+}
+
+fn cors_layer(cors: &Cors) -> Option<CorsLayer> {
+    let allow = match cors {
+        Cors::None => return None,
+        Cors::Any => AllowOrigin::any(),
+        Cors::Origins(origins) => {
+            AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+        }
+    };
+    let exposed = ["x-timestamp", "etag"].map(http::HeaderName::from_static);
+    let methods = [Method::GET, Method::HEAD];
+    Some(CorsLayer::new().allow_origin(allow).allow_methods(methods).expose_headers(exposed))
+}
+
+async fn no_such_address() -> ApiError {
+    let hint = "try /, /stream, /snapshot, /cameras/{cam}/stream, /stats, /api/v1/cameras or /metrics";
+    ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this address", hint)
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes GET and HEAD only", "use GET")
+}

@@ -1,0 +1,47 @@
+//! Socket options of viewers' connections.
+//!
+//! The one file of the HTTP side that calls the kernel directly: no crate in use sets `TCP_NOTSENT_LOWAT`.
+
+#![allow(unsafe_code)]
+
+use std::io;
+
+use tokio::net::TcpStream;
+
+/// How much the kernel keeps for a viewer beyond what is on its way. A slow viewer's next picture is chosen when less
+/// than this is left of the one before, so this, not the send buffer (which must hold what a long path has in
+/// flight), bounds how old pictures grow in the kernel.
+const NOT_SENT_LOW_WATER_BYTES: libc::c_int = 32 * 1024;
+
+/// Makes a viewer's connection prompt: no delayed segments, and little waiting unsent.
+///
+/// # Errors
+/// The kernel refused an option. The connection works without.
+pub fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    limit_unsent(stream)
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn limit_unsent(stream: &TcpStream) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let value = NOT_SENT_LOW_WATER_BYTES;
+    // SAFETY: the descriptor is open for as long as `stream` is borrowed; the option's value is a `c_int`, which is
+    // read before the call returns, and its length is given.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn limit_unsent(_stream: &TcpStream) -> io::Result<()> {
+    let _ = NOT_SENT_LOW_WATER_BYTES;
+    Ok(())
+}

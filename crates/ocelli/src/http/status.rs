@@ -1,0 +1,248 @@
+//! What the program says of itself as JSON: `/stats`, `/api/v1/cameras`, `/healthz`, `/readyz`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use ocelli_hub::{State as CameraState, StreamStats};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use super::error::ApiError;
+use crate::app::{App, CameraEntry};
+use crate::process::ProcessStats;
+use crate::viewers::ViewerStats;
+
+/// One camera, as the API shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct CameraView {
+    name: String,
+    source: String,
+    state: &'static str,
+    cause: Option<String>,
+    retry_in_seconds: Option<f64>,
+    restarts: u64,
+    codec: Option<String>,
+    width: Option<u16>,
+    height: Option<u16>,
+    fps: f64,
+    bits_per_second: u64,
+    frames: u64,
+    bytes: u64,
+    dropped: u64,
+    dropped_by_reason: BTreeMap<&'static str, u64>,
+    viewers: usize,
+    frames_sent: u64,
+    bytes_sent: u64,
+    frames_skipped: u64,
+    picture_age_seconds: Option<f64>,
+}
+
+/// One viewer, as `/stats` shows it.
+#[derive(Debug, Serialize)]
+struct ViewerView {
+    id: u64,
+    kind: &'static str,
+    camera: String,
+    address: String,
+    since: f64,
+    frames: u64,
+    skipped: u64,
+    bytes: u64,
+    latency_p50_ms: Option<f64>,
+    latency_p99_ms: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct CamerasView {
+    now: f64,
+    version: &'static str,
+    cameras: Vec<CameraView>,
+}
+
+#[derive(Debug, Serialize)]
+struct StatsView {
+    now: f64,
+    version: &'static str,
+    uptime_seconds: f64,
+    process: ProcessStats,
+    connections: ConnectionsView,
+    viewers_limit: usize,
+    viewers_refused: u64,
+    cameras: Vec<CameraView>,
+    viewers: Vec<ViewerView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConnectionsView {
+    open: usize,
+    accepted: u64,
+    refused: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ReadyView {
+    ready: bool,
+    waiting_for: Vec<WaitingFor>,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitingFor {
+    camera: String,
+    state: &'static str,
+    cause: Option<String>,
+}
+
+/// `/stats`.
+pub(super) async fn stats(State(app): State<Arc<App>>) -> Response {
+    no_store(Json(StatsView {
+        now: seconds(SystemTime::now()),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: app.started.elapsed().as_secs_f64(),
+        process: ProcessStats::read(),
+        connections: ConnectionsView {
+            open: app.connections.open(),
+            accepted: app.connections.accepted(),
+            refused: app.connections.refused(),
+        },
+        viewers_limit: app.viewers.limit(),
+        viewers_refused: app.viewers.refused(),
+        cameras: app.cameras.iter().map(|camera| CameraView::of(&app, camera)).collect(),
+        viewers: app.viewers.present().iter().map(|viewer| ViewerView::of(viewer)).collect(),
+    }))
+}
+
+/// `/api/v1/cameras`.
+pub(super) async fn cameras(State(app): State<Arc<App>>) -> Response {
+    let cameras = app.cameras.iter().map(|camera| CameraView::of(&app, camera)).collect();
+    no_store(Json(CamerasView {
+        now: seconds(SystemTime::now()),
+        version: env!("CARGO_PKG_VERSION"),
+        cameras,
+    }))
+}
+
+/// `/api/v1/cameras/{cam}`.
+pub(super) async fn camera(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let view = CameraView::of(&app, app.camera(&name)?);
+    Ok(no_store(Json(view)))
+}
+
+/// `/healthz`: the program answers.
+pub(super) async fn healthz() -> Response {
+    no_store(Json(serde_json::json!({ "alive": true })))
+}
+
+/// `/readyz`: every camera has a picture, or would have one if somebody watched.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let waiting_for: Vec<WaitingFor> = app
+        .cameras
+        .iter()
+        .map(|camera| (camera, camera.status()))
+        .filter(|(_, status)| matches!(status.state, CameraState::Starting { .. } | CameraState::Lost { .. }))
+        .map(|(camera, status)| WaitingFor {
+            camera: camera.name().to_string(),
+            state: state_name(&status.state),
+            cause: status.cause.as_deref().map(str::to_owned),
+        })
+        .collect();
+    let ready = waiting_for.is_empty();
+    let mut response = no_store(Json(ReadyView { ready, waiting_for }));
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
+    response
+}
+
+impl CameraView {
+    /// `camera` now.
+    pub(super) fn of(app: &App, camera: &CameraEntry) -> Self {
+        let status = camera.status();
+        let stats = camera.stream().stats();
+        let track = stats.tracks.as_ref().and_then(|tracks| tracks.first());
+        let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            name: camera.name().to_string(),
+            source: camera.source().to_owned(),
+            state: state_name(&status.state),
+            cause: status.cause.as_deref().map(str::to_owned),
+            retry_in_seconds: match status.state {
+                CameraState::Lost { retry_at, .. } => {
+                    Some(retry_at.saturating_duration_since(Instant::now()).as_secs_f64())
+                }
+                _ => None,
+            },
+            restarts: status.restarts,
+            codec: track.map(|track| track.codec.to_string()),
+            width: track.and_then(|track| track.size).map(|size| size.width),
+            height: track.and_then(|track| track.size).map(|size| size.height),
+            fps: (stats.rate.frames_per_second * 100.0).round() / 100.0,
+            bits_per_second: stats.rate.bits_per_second as u64,
+            frames: stats.frames,
+            bytes: stats.bytes,
+            dropped: dropped(&stats),
+            dropped_by_reason: stats
+                .dropped
+                .iter()
+                .map(|(reason, count)| (reason.as_str(), *count))
+                .collect(),
+            viewers: app.viewers.watching(camera.name()),
+            frames_sent: total(&camera.totals.frames),
+            bytes_sent: total(&camera.totals.bytes),
+            frames_skipped: total(&camera.totals.skipped),
+            picture_age_seconds: stats.last_picture.map(|last| last.elapsed().as_secs_f64()),
+        }
+    }
+}
+
+impl ViewerView {
+    fn of(viewer: &ViewerStats) -> Self {
+        let latency = viewer.latency();
+        let millis = |time: std::time::Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
+        Self {
+            id: viewer.id,
+            kind: viewer.kind.as_str(),
+            camera: viewer.camera.to_string(),
+            address: viewer.address.to_string(),
+            since: seconds(viewer.since),
+            frames: viewer.frames(),
+            skipped: viewer.skipped(),
+            bytes: viewer.bytes(),
+            latency_p50_ms: latency.p50.map(millis),
+            latency_p99_ms: latency.p99.map(millis),
+        }
+    }
+}
+
+/// One word for what a camera does.
+pub fn state_name(state: &CameraState) -> &'static str {
+    match state {
+        CameraState::Idle => "idle",
+        CameraState::Starting { .. } => "starting",
+        CameraState::Ready { .. } | CameraState::Closing { .. } => "ready",
+        CameraState::Lost { .. } => "lost",
+    }
+}
+
+/// Pictures dropped on the way in, for whatever reason.
+pub(super) fn dropped(stats: &StreamStats) -> u64 {
+    stats.dropped.iter().map(|(_, count)| count).sum::<u64>() + stats.forced_out
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+fn no_store(body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

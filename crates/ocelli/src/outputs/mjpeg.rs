@@ -1,0 +1,281 @@
+//! MJPEG over HTTP: `multipart/x-mixed-replace` (no RFC; every browser and camera since 1995).
+//!
+//! A picture and its header block are put together once, as a [`Part`] of a derived stream. A viewer is one task that
+//! waits for the newest part and writes it from the one shared buffer by one `writev`. It holds at most the part it is
+//! writing, and takes the newest one when the socket is ready for it, so a slow viewer skips pictures and stays live.
+//! What the kernel keeps for it is bounded by `TCP_NOTSENT_LOWAT`.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use ocelli_hub::{Derivation, DerivedReader, Item, Next, Piece, RingSender, Subscriber, Want};
+use ocelli_media::Frame;
+use tokio::net::TcpStream;
+
+use crate::viewers::Viewer;
+
+#[cfg(test)]
+mod tests;
+
+/// What separates the parts.
+pub const BOUNDARY: &str = "ocelli";
+/// `Content-Type` of the stream.
+pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace;boundary=ocelli";
+/// The header block that is sent ahead of a picture whose length is not known yet.
+const ADVANCE_HEADER: &[u8] = b"--ocelli\r\nContent-Type: image/jpeg\r\n\r\n";
+/// The same, behind a picture.
+const ADVANCE_NEXT: &[u8] = b"\r\n--ocelli\r\nContent-Type: image/jpeg\r\n\r\n";
+/// A viewer whose kernel has taken nothing for this long is closed: its machine is gone, or asleep.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// A picture with the header block that goes before it, `Content-Length` and `X-Timestamp` included.
+#[derive(Clone, Debug)]
+pub struct Part {
+    header: Bytes,
+    frame: Frame,
+    notice: bool,
+}
+
+impl Part {
+    /// The picture, a whole JPEG file.
+    pub fn jpeg(&self) -> &Bytes {
+        &self.frame.data
+    }
+
+    /// When the camera took it.
+    pub fn captured(&self) -> Option<SystemTime> {
+        self.frame.captured
+    }
+
+    /// It says that the camera is lost: not the camera's picture.
+    pub fn is_notice(&self) -> bool {
+        self.notice
+    }
+
+    fn new(frame: Frame, notice: bool) -> Self {
+        let mut header = BytesMut::with_capacity(128);
+        header.extend_from_slice(b"--ocelli\r\nContent-Type: image/jpeg\r\nContent-Length: ");
+        header.extend_from_slice(frame.data.len().to_string().as_bytes());
+        if let Some(captured) = frame.captured {
+            header.extend_from_slice(b"\r\nX-Timestamp: ");
+            header.extend_from_slice(timestamp(captured).as_bytes());
+        }
+        header.extend_from_slice(b"\r\n\r\n");
+        Self { header: header.freeze(), frame, notice }
+    }
+}
+
+impl Piece for Part {
+    fn key(&self) -> bool {
+        true
+    }
+    fn size(&self) -> usize {
+        self.header.len() + self.frame.data.len()
+    }
+}
+
+/// Makes parts out of a camera's JPEGs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MjpegParts;
+
+impl Derivation for MjpegParts {
+    type Piece = Part;
+
+    fn want(&self) -> Want {
+        Want::Latest
+    }
+
+    async fn run(self, mut input: Subscriber, mut output: RingSender<Part>) {
+        loop {
+            match input.next().await {
+                Ok(Item::Frame(frame)) => drop(output.push(Part::new(frame, false))),
+                Ok(Item::Notice(frame)) => drop(output.push(Part::new(frame, true))),
+                // Only JPEG exists; nothing is lost to one who wants the newest.
+                Ok(Item::Tracks(_) | Item::Lost { .. }) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Seconds since 1970 with six digits of microseconds: `1700000000.123456`.
+pub fn timestamp(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{:06}", since.as_secs(), since.subsec_micros())
+}
+
+/// What one viewer asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StreamOptions {
+    /// Sends the next part's header block right behind each picture, without `Content-Length`. Chromium shows a
+    /// picture of an `<img>` only when the next part's headers are complete: one picture late without this.
+    pub advance_headers: bool,
+    /// At most so many pictures a second.
+    pub fps: Option<f64>,
+}
+
+/// Why a viewer's stream ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// It closed its connection.
+    #[error("the viewer left")]
+    Left,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broke(#[from] io::Error),
+    /// It read nothing for too long.
+    #[error("the viewer read nothing for {} s", STALLED.as_secs())]
+    Stalled,
+    /// The camera is gone, or sends its viewers away.
+    #[error("the camera's stream ended")]
+    Closed,
+}
+
+/// Sends `head`, then pictures until the viewer leaves.
+///
+/// # Errors
+/// Always ends with one: why.
+pub async fn serve(
+    socket: &TcpStream,
+    head: Bytes,
+    parts: &mut DerivedReader<Part>,
+    options: StreamOptions,
+    viewer: &Viewer,
+) -> Ended {
+    let mut sender = Sender { socket, parts, viewer, options, head };
+    let mut due: Option<Instant> = None;
+    loop {
+        let part = match sender.next_part().await {
+            Ok(part) => part,
+            Err(ended) => return ended,
+        };
+        if let Some(fps) = options.fps
+            && !is_due(&mut due, Duration::from_secs_f64(1.0 / fps), Instant::now())
+        {
+            continue;
+        }
+        if let Err(ended) = sender.write(part).await {
+            return ended;
+        }
+    }
+}
+
+/// Whether a picture that comes `now` is to be sent, with one sent every `interval`. Pictures come with some jitter,
+/// so one that is early by less than half a camera's usual interval keeps its place.
+fn is_due(due: &mut Option<Instant>, interval: Duration, now: Instant) -> bool {
+    const EARLY: Duration = Duration::from_millis(8);
+    match *due {
+        Some(at) if now + EARLY < at => false,
+        // On the grid while pictures keep coming; a new grid after a hole.
+        Some(at) => {
+            *due = Some(if now > at + interval { now + interval } else { at + interval });
+            true
+        }
+        None => {
+            *due = Some(now + interval);
+            true
+        }
+    }
+}
+
+struct Sender<'a> {
+    socket: &'a TcpStream,
+    parts: &'a mut DerivedReader<Part>,
+    viewer: &'a Viewer,
+    options: StreamOptions,
+    /// What is to be sent before the next part, once.
+    head: Bytes,
+}
+
+impl Sender<'_> {
+    /// Waits for the next part, and notices meanwhile when the viewer leaves.
+    async fn next_part(&mut self) -> Result<Part, Ended> {
+        poll_fn(|context| {
+            loop {
+                match self.parts.poll_next(context) {
+                    Poll::Ready(Ok(Next::Piece(part))) => return Poll::Ready(Ok(part)),
+                    Poll::Ready(Ok(Next::Lost { .. })) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended::Closed)),
+                    Poll::Pending => return poll_left(self.socket, context).map(Err),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Writes `part`, or the newest one there is by the time the socket takes the first byte.
+    async fn write(&mut self, mut part: Part) -> Result<(), Ended> {
+        let mut written = 0;
+        loop {
+            let slices = self.slices(&part);
+            let total: usize = slices.iter().map(|slice| slice.len()).sum();
+            match write_from(self.socket, slices, written) {
+                Ok(0) => return Err(Ended::Left),
+                Ok(bytes) => {
+                    written += bytes;
+                    if written == total {
+                        self.sent(&part, total);
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let ready = poll_fn(|context| self.socket.poll_write_ready(context));
+                    tokio::time::timeout(STALLED, ready).await.map_err(|_| Ended::Stalled)??;
+                    if written == 0
+                        && let Ok(Some(Next::Piece(newer))) = self.parts.try_next()
+                    {
+                        self.viewer.skipped(1);
+                        part = newer;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Ended::Broke(error)),
+            }
+        }
+    }
+
+    fn slices<'b>(&'b self, part: &'b Part) -> [IoSlice<'b>; 4] {
+        let advance = self.options.advance_headers;
+        let header: &[u8] = match (advance, self.head.is_empty()) {
+            (false, _) => &part.header,
+            (true, false) => ADVANCE_HEADER,
+            (true, true) => b"",
+        };
+        let behind = if advance { ADVANCE_NEXT } else { b"\r\n" };
+        [&self.head, header, &part.frame.data, behind].map(IoSlice::new)
+    }
+
+    fn sent(&mut self, part: &Part, bytes: usize) {
+        self.head = Bytes::new();
+        let captured = part.captured().filter(|_| !part.notice);
+        let latency = captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
+        self.viewer.sent(bytes as u64, latency, self.parts.skipped());
+    }
+}
+
+/// Writes what of `slices` is left after the first `written` bytes, by one system call.
+fn write_from(socket: &TcpStream, mut slices: [IoSlice<'_>; 4], written: usize) -> io::Result<usize> {
+    let mut left = &mut slices[..];
+    IoSlice::advance_slices(&mut left, written);
+    socket.try_write_vectored(left)
+}
+
+/// Ready when the viewer has closed its side. What it sends meanwhile is read and thrown away.
+fn poll_left(socket: &TcpStream, context: &mut Context<'_>) -> Poll<Ended> {
+    let mut sink = [0; 512];
+    loop {
+        match socket.poll_read_ready(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Ended::Broke(error)),
+            Poll::Ready(Ok(())) => match socket.try_read_vectored(&mut [IoSliceMut::new(&mut sink)]) {
+                Ok(0) => return Poll::Ready(Ended::Left),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Ended::Broke(error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The ways out: one file a kind of viewer or receiver.
+
+pub mod mjpeg;

@@ -1,0 +1,173 @@
+//! `ocelli serve`: from a checked configuration to running cameras and a listener, and back to nothing.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use ocelli_hub::{Bounds, Policy};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{App, CameraEntry, CameraSetup};
+use crate::config::{CameraConfig, Config};
+use crate::http::{self, Connections, ListenerLimits, state_name};
+use crate::sources;
+use crate::viewers::Viewers;
+
+/// How long cameras' processes may take to end once the program is asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(4);
+/// Memory that one stream's ring may keep, in bytes. The count of pictures is the usual bound; this one is for huge
+/// ones.
+const RING_BYTES: usize = 64 << 20;
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// What keeps it from running: an address in use, no permission.
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    log_to_stderr(config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    allow_many_files();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.limits.worker_threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build().context("the runtime could not be started")?;
+    runtime.block_on(serve(config))?;
+    // Tasks that are still there hold nothing but sockets.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let stopping = stop_signal()?;
+    let listener = TcpListener::bind(config.http).await.with_context(|| {
+        format!("cannot listen on http://{} (another program may: try --port)", config.http)
+    })?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let app = start(config);
+    let router = http::router(app.clone(), &config.cors);
+    let limits = ListenerLimits {
+        connections: config.limits.connections,
+        head_bytes: config.limits.request_head_bytes,
+        head_timeout: config.limits.request_timeout,
+    };
+    if let Some(sentence) = &config.chosen {
+        println!("{sentence}");
+    }
+    println!("Open {} to watch.", page_address(address));
+    tokio::select! {
+        () = http::serve(listener, router, app.connections.clone(), limits) => {}
+        () = log_statistics(&app, config.stats_interval) => {}
+        () = stopping => {}
+    }
+    tracing::info!("stopping");
+    for camera in &app.cameras {
+        camera.stop();
+    }
+    drop(app);
+    // A camera's task drops its source in its own time; only then does the source's process count as ending.
+    tokio::task::yield_now().await;
+    if tokio::time::timeout(STOP_LIMIT, sources::exec::all_ended()).await.is_err() {
+        tracing::warn!("a camera's process did not end in time");
+    }
+    Ok(())
+}
+
+fn start(config: &Config) -> Arc<App> {
+    let cameras = config.cameras.iter().filter(|camera| camera.enabled);
+    let bounds = Bounds { pieces: config.limits.buffer_size, bytes: RING_BYTES };
+    Arc::new(App {
+        cameras: cameras.map(|camera| CameraEntry::start(setup(camera, bounds))).collect(),
+        viewers: Viewers::new(config.limits.viewers),
+        connections: Arc::<Connections>::default(),
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+    })
+}
+
+fn setup(camera: &CameraConfig, bounds: Bounds) -> CameraSetup {
+    CameraSetup {
+        name: camera.name.clone(),
+        source_text: camera.source.to_string(),
+        source: camera.build(),
+        policy: Policy {
+            on_demand: camera.on_demand,
+            silence: camera.options.silence_timeout,
+            ..Policy::default()
+        },
+        on_lost: camera.on_lost,
+        bounds,
+    }
+}
+
+/// Where a browser finds the page: a listener on every address is reached by this machine's own name.
+fn page_address(address: std::net::SocketAddr) -> String {
+    if !address.ip().is_unspecified() {
+        return format!("http://{address}/");
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let port = address.port();
+    format!("http://localhost:{port}/ (from another machine: http://{name}:{port}/)")
+}
+
+async fn log_statistics(app: &App, every: Option<Duration>) {
+    let Some(every) = every else { return std::future::pending().await };
+    let mut due = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    loop {
+        due.tick().await;
+        for camera in &app.cameras {
+            let (status, stats) = (camera.status(), camera.stream().stats());
+            tracing::info!(
+                camera = %camera.name(),
+                state = state_name(&status.state),
+                fps = format!("{:.1}", stats.rate.frames_per_second),
+                kbit_s = (stats.rate.bits_per_second / 1000.0) as u64,
+                frames = stats.frames,
+                dropped = stats.dropped.iter().map(|(_, count)| count).sum::<u64>(),
+                viewers = app.viewers.watching(camera.name()),
+                restarts = status.restarts,
+                "statistics"
+            );
+        }
+    }
+}
+
+/// A future that is ready once the program is told to stop. A second signal stops it at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(1);
+        });
+    })
+}
+
+fn log_to_stderr(config: &Config) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(config.log_level.as_str()));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // Fails only where a test has set one already.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .try_init();
+}
+
+/// Raises the soft limit of open files to the hard one: a thousand viewers are a thousand sockets.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
+}
