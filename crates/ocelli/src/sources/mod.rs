@@ -13,6 +13,8 @@ mod pattern;
 mod pictures;
 mod unavailable;
 mod url;
+#[cfg(target_os = "linux")]
+pub mod v4l2;
 
 pub use pictures::{Pictures, whole_jpeg};
 pub use unavailable::unavailable;
@@ -50,7 +52,13 @@ pub struct SourceKind {
 pub type Build = fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecError>;
 
 /// Every kind of camera this build knows.
-pub const KINDS: &[SourceKind] = &[exec::KIND, file::KIND, pattern::KIND];
+pub const KINDS: &[SourceKind] = &[
+    exec::KIND,
+    file::KIND,
+    pattern::KIND,
+    #[cfg(target_os = "linux")]
+    v4l2::KIND,
+];
 
 /// Makes the source that `text` names.
 ///
