@@ -4,7 +4,9 @@ use ocelli_hub::StreamName;
 
 use super::ours::{self, interval};
 use super::problem::Problem;
-use super::reader::{Reader, Text, short};
+use super::reader::Reader;
+use super::section::Text;
+use super::value::short;
 use super::{CameraConfig, Config, LogLevel, Place, Surroundings, default_name};
 use crate::capture;
 use crate::cli::{Mode, ServeArgs};

@@ -23,6 +23,8 @@ mod predecessors;
 mod problem;
 mod reader;
 mod schema;
+mod section;
+mod value;
 
 pub use problem::{ConfigErrors, Place, Problem, Warning};
 pub use schema::schema;
