@@ -413,7 +413,7 @@ max_latency_ms = 200
 [ffmpeg]
 enabled = true
 path = "ffmpeg"
-extra_args = ["-threads", "1"]
+extra_args = ["-flags", "low_delay", "-threads", "1"]
 [performance]
 worker_threads = 4
 max_clients = 60
@@ -429,7 +429,7 @@ frame_buffer_size = 30
         assert_eq!(
             config.cameras[0].source.as_str(),
             "exec:ffmpeg -nostdin -loglevel error -fflags nobuffer -rtsp_transport tcp \
-             -i rtsp://admin:hunter2@192.168.1.7:554/stream -an -r 15 -s 1280x720 -threads 1 \
+             -flags low_delay -i rtsp://admin:hunter2@192.168.1.7:554/stream -an -r 15 -s 1280x720 -threads 1 \
              -c:v mjpeg -q:v 7 -f mjpeg -"
         );
         assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);

@@ -55,14 +55,13 @@ pub(super) fn read(
         reader.plan("the RTSP client", "rtsp.url", url.place);
         let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
         if ffmpeg.flag("enabled") && around.machine.has_program(program) {
-            let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
-            let extra: Vec<String> =
-                ffmpeg.texts("extra_args").iter().map(|text| text.text.clone()).collect();
+            let (mut before, after) = extra_words(&ffmpeg);
+            before.splice(0..0, ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()]);
             let mut request = Request::new(Device::Source(String::new()));
             request.quality = quality;
             request.fps = transcoding.known_integer("framerate");
             (request.width, request.height) = resolution(&transcoding, reader);
-            let text = through_ffmpeg(program, &transport, &url.text, &extra, &request);
+            let text = through_ffmpeg(program, &before, &url.text, &after, &request);
             reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
             camera.source = text.clone().into();
             check_source("rtsp.url", &Text { text, secret: true, ..url }, &mut camera, reader);
@@ -101,6 +100,39 @@ fn performance(performance: &Section, config: &mut Config) {
     config.limits.viewers = performance.known_integer("max_clients").unwrap_or(config.limits.viewers);
     let pictures = performance.known_integer::<usize>("frame_buffer_size");
     config.limits.buffer_size = pictures.map_or(config.limits.buffer_size, |pictures| pictures.max(2));
+}
+
+/// FFmpeg's options that it takes for what it reads only; given for what it writes, it refuses to start.
+const INPUT_OPTIONS: [&str; 16] = [
+    "-rtsp_transport",
+    "-rtsp_flags",
+    "-fflags",
+    "-flags",
+    "-probesize",
+    "-analyzeduration",
+    "-timeout",
+    "-stimeout",
+    "-hwaccel",
+    "-hwaccel_device",
+    "-max_delay",
+    "-reorder_queue_size",
+    "-buffer_size",
+    "-thread_queue_size",
+    "-use_wallclock_as_timestamps",
+    "-re",
+];
+
+/// The file's extra words for FFmpeg: those that belong before its input and those that belong after.
+fn extra_words(ffmpeg: &Section) -> (Vec<String>, Vec<String>) {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut for_input = false;
+    for text in ffmpeg.texts("extra_args") {
+        if text.text.starts_with('-') {
+            for_input = INPUT_OPTIONS.contains(&text.text.as_str());
+        }
+        if for_input { &mut before } else { &mut after }.push(text.text.clone());
+    }
+    (before, after)
 }
 
 /// `"1280x720"`.
