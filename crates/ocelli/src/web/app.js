@@ -129,6 +129,7 @@ function showAlone() {
     before?.focus();
   }
   byId("back").hidden = !card;
+  for (const outside of document.querySelectorAll("body > :is(header, footer)")) outside.toggleAttribute("inert", card !== undefined);
   document.title = card ? `${name} · Ocelli` : "Ocelli";
   share();
 }

@@ -29,7 +29,7 @@ const TEMPLATE = document.createElement("template");
 TEMPLATE.innerHTML = `
   <div class="picture">
     <p class="empty"></p>
-    <button class="open" type="button"></button>
+    <button class="open" type="button" tabindex="-1"></button>
   </div>
   <div class="text">
     <div class="title"><h2></h2><span class="state"><i></i><span></span></span></div>
@@ -45,12 +45,15 @@ export class CameraCard extends HTMLElement {
   #camera = null;
   /** @type {Reader | null} */
   #reader = null;
+  /** A picture has been drawn, which stays when the stream ends. */
+  #drawn = false;
 
   connectedCallback() {
     if (this.firstChild) return;
     this.append(TEMPLATE.content.cloneNode(true));
     this.tabIndex = 0;
     this.setAttribute("role", "group");
+    this.setAttribute("aria-keyshortcuts", "Enter");
     const open = () => this.dispatchEvent(new CustomEvent("open", { bubbles: true }));
     this.#find(".picture").addEventListener("click", open);
     this.addEventListener("keydown", (event) => {
@@ -79,6 +82,7 @@ export class CameraCard extends HTMLElement {
   useReader(reader) {
     this.#reader?.close();
     this.#reader = reader;
+    this.#drawn = false;
     if (reader) this.#find(".picture").prepend(reader.element);
     this.render();
   }
@@ -121,12 +125,17 @@ export class CameraCard extends HTMLElement {
     for (const [key, value] of Object.entries(figures)) setText(this.#find(`[data-figure="${key}"] dd`), value);
     this.#find(".open").setAttribute("aria-label", `Show ${camera.name} alone`);
     this.setAttribute("aria-label", [camera.name, shown.label, shown.detail].filter(Boolean).join(", "));
-    const picture = this.#reader?.element;
-    if (picture) {
-      picture.setAttribute("role", "img");
-      picture.setAttribute("aria-label", `Picture of ${camera.name}`);
-      picture.classList.toggle("has-picture", picture instanceof HTMLImageElement || this.#reader?.figures.perSecond != null);
-    }
+    this.#describePicture(camera.name);
+  }
+
+  /** @param {string} name */
+  #describePicture(name) {
+    const reader = this.#reader;
+    if (!reader) return;
+    this.#drawn ||= reader.status.state === "live" || reader.figures.perSecond !== null;
+    this.#find(".empty").hidden = this.#drawn;
+    reader.element.setAttribute("role", "img");
+    reader.element.setAttribute("aria-label", `Picture of ${name}`);
   }
 
   /** The camera's own state first, then how its picture gets here. @param {Camera} camera @returns {Shown} */
