@@ -13,9 +13,9 @@ import time
 import clips
 import tables
 from rows import FLOOR, Bench
-from servers import Ocelli, available
+from servers import GStreamer, Ocelli, available
 
-ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first"]
+ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first", "glass"]
 
 
 def main() -> None:
@@ -67,6 +67,10 @@ def taker(bench: Bench, row: str, server):
         return lambda: bench.slow(server)
     if row == "first" and server is Ocelli:
         return lambda: bench.first_picture(server)
+    if row == "glass" and server is Ocelli:
+        return lambda: {"alone": bench.glass_alone(), "behind": bench.glass(server)}
+    if row == "glass" and server is not GStreamer:  # which speaks no HTTP
+        return lambda: {"behind": bench.glass(server)}
     return None
 
 

@@ -7,10 +7,12 @@ import time
 import urllib.request
 
 import clips
-from servers import Server
+from servers import Ocelli, Server
 
 LOAD = os.environ.get("OCELLI_LOAD", "target/release/ocelli-load")
 FLOOR = "floor"
+PATTERN = "pattern:?width=1280&height=720&fps=30"
+GLASS_SECONDS = 20
 
 
 def load(*arguments: object) -> dict:
@@ -80,6 +82,19 @@ class Bench:
             running.start(self.camera())
             return watched(running, "--viewers", 1, "--slow-viewers", 1, "--slow-rate", rate, *self.times)
 
+    def glass(self, server: type[Server]) -> dict:
+        """Chromium's <img> at 720p30. The picture comes through another Ocelli, so that every server has the same."""
+        with Ocelli() as camera, server() as running:
+            camera.start(PATTERN)
+            running.start(camera.url)
+            return glass_to_glass(running)
+
+    def glass_alone(self) -> dict:
+        """The same with nothing between the pattern and the server that shows it."""
+        with Ocelli() as running:
+            running.start(PATTERN)
+            return glass_to_glass(running)
+
     def first_picture(self, server: type[Server]) -> float:
         """Milliseconds from starting the program to the first whole picture of the built-in pattern."""
         start = time.monotonic()
@@ -98,6 +113,19 @@ class Bench:
 
     def camera(self) -> str:
         return f"{os.path.abspath(LOAD)} camera --fps {clips.FRAMES_PER_SECOND} --clip {self.large}"
+
+
+def glass_to_glass(server: Server) -> dict:
+    origin, path = server.url[:-len(path_of(server.url))], path_of(server.url)
+    command = ["node", "bench/glass.mjs", origin, path, str(GLASS_SECONDS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RuntimeError("the browser did not measure")
+    return json.loads(done.stdout)
+
+
+def path_of(url: str) -> str:
+    return url[url.index("/", len("http://")):]
 
 
 def resident_mb(pid: int) -> float:

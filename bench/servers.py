@@ -73,7 +73,7 @@ class Ocelli(Server):
     name = "ocelli"
 
     def start(self, camera: str) -> None:
-        source = camera if camera.startswith("pattern:") else f"exec:{camera}"
+        source = camera if camera.startswith(("pattern:", "http:")) else f"exec:{camera}"
         command = [os.environ["OCELLI_BIN"], "serve", "--camera", f"cam={source}", "--address", "127.0.0.1"]
         command += ["--port", str(self.port), "--max-clients", "5000"]
         self.pid = self.spawn(command).pid
@@ -102,7 +102,7 @@ class Go2rtc(Server):
             "app: {modules: [api, exec, http, mjpeg]}\n"
             f"api: {{listen: '127.0.0.1:{self.port}'}}\n"
             "rtsp: {listen: ''}\n"
-            f"streams:\n  cam: \"{camera if '://' in camera else 'exec:' + camera}\"\n"
+            f"streams:\n  cam: \"{camera if camera.startswith('http:') else 'exec:' + camera}\"\n"
         )
         self.pid = self.spawn([os.environ["GO2RTC"], "-config", str(config)]).pid
         self.url = f"http://127.0.0.1:{self.port}/api/stream.mjpeg?src=cam"

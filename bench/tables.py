@@ -23,6 +23,8 @@ def brief(row: str, figures) -> str:
         return figures["error"]
     if row == "memory":
         return ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
+    if row == "glass":
+        return str(figures)
     if row == "slow":
         return f"age {figures['slow']['age_in_picture_times']}"
     report = figures.get("thousand", figures)
@@ -61,6 +63,8 @@ def markdown(about: dict, results: dict) -> str:
     if "first" in results:
         times = good(results["first"].get("ocelli", []))
         parts.append(f"### Start to first picture, `pattern:`\n\n{middle(times, lambda time: time)} ms")
+    if "glass" in results:
+        parts.append("### Glass to glass, Chromium's `<img>`, 720p30, milliseconds\n\n" + glass_table(results["glass"]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -120,6 +124,17 @@ def slow_table(by_server: dict) -> str:
         pictures = middle(measured, lambda report: report["slow"]["frames_per_second"], 1)
         lines.append([server, of("p50"), of("p99"), of("max"), pictures])
     return table(["server", "p50", "p99", "max", "pictures/s"], lines)
+
+
+def glass_table(by_server: dict) -> str:
+    lines = []
+    for server, rounds in by_server.items():
+        for kind, words in [("alone", ", pattern"), ("behind", ", pattern of another Ocelli over HTTP")]:
+            measured = [figures[kind] for figures in good(rounds) if figures.get(kind, {}).get("pictures")]
+            if measured:
+                of = lambda name: middle(measured, lambda figures: figures[name])
+                lines.append([server + words, of("p50"), of("p95"), of("p99"), of("max"), of("pictures")])
+    return table(["server", "p50", "p95", "p99", "max", "pictures seen"], lines)
 
 
 def ratio(by_server: dict, server: str) -> str:
