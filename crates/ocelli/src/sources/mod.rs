@@ -9,6 +9,7 @@ use ocelli_hub::Source;
 
 pub mod exec;
 mod file;
+mod http;
 mod pattern;
 mod pictures;
 mod unavailable;
@@ -55,6 +56,8 @@ pub type Build = fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecE
 pub const KINDS: &[SourceKind] = &[
     exec::KIND,
     file::KIND,
+    http::KIND,
+    http::SECURE_KIND,
     pattern::KIND,
     #[cfg(target_os = "linux")]
     v4l2::KIND,

@@ -1,7 +1,8 @@
 //! The text that names a source: `scheme:rest?key=value&key=value`.
 //!
-//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`); every other scheme's rest ends at the
-//! first `?`. Values are percent-decoded, the rest is not.
+//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`). The query of `http:` belongs to the camera,
+//! so its rest ends at the first `#` and the parameters stand behind that. Every other scheme's rest ends at the first
+//! `?`. Values are percent-decoded, the rest is not.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -64,7 +65,8 @@ impl SourceUrl {
         if scheme == "exec" {
             return Ok(Self { scheme, rest: rest.to_owned(), parameters: Vec::new() });
         }
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mark = if matches!(&scheme[..], "http" | "https") { '#' } else { '?' };
+        let (rest, query) = rest.split_once(mark).unwrap_or((rest, ""));
         let parameters = query
             .split('&')
             .filter(|pair| !pair.is_empty())
@@ -182,7 +184,7 @@ pub fn hide_user(text: &str) -> String {
     out
 }
 
-fn percent_decode(text: &str) -> Result<String, SpecError> {
+pub(super) fn percent_decode(text: &str) -> Result<String, SpecError> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
@@ -208,6 +210,14 @@ mod tests {
         let url = SourceUrl::parse("exec:ffmpeg -i http://a/?x=1&y=2 -f mjpeg -").unwrap();
         assert_eq!(url.rest(), "ffmpeg -i http://a/?x=1&y=2 -f mjpeg -");
         assert!(url.parameters().is_empty());
+    }
+
+    #[test]
+    fn http_keeps_the_cameras_query_and_takes_its_own_parameters_from_the_fragment() {
+        let url = SourceUrl::parse("http://10.0.0.7/video?res=1%2C2&fps=9#fps=5&timeout=2").unwrap();
+        assert_eq!(url.rest(), "//10.0.0.7/video?res=1%2C2&fps=9");
+        assert_eq!(url.text("fps"), Some("5"));
+        assert_eq!(url.text("timeout"), Some("2"));
     }
 
     #[test]
