@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::Version;
+use http::{Version, header};
 use tokio::net::TcpStream;
 
 /// What runs on the socket.
@@ -54,7 +54,8 @@ fn head(response: &Response, version: Version) -> Bytes {
     head.extend_from_slice(
         format!("{version} {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("")).as_bytes(),
     );
-    for (name, value) in response.headers() {
+    // The router states the length of the body that is ignored: 0, after which a client reads no further.
+    for (name, value) in response.headers().iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");
         head.extend_from_slice(value.as_bytes());
@@ -62,4 +63,17 @@ fn head(response: &Response, version: Version) -> Bytes {
     }
     head.extend_from_slice(b"connection: close\r\n\r\n");
     head.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_states_no_length() {
+        let response =
+            Response::builder().header("content-length", "0").header("x-a", "b").body(Body::empty());
+        let head = head(&response.unwrap(), Version::HTTP_10);
+        assert_eq!(head, "HTTP/1.0 200 OK\r\nx-a: b\r\nconnection: close\r\n\r\n");
+    }
 }
