@@ -65,8 +65,11 @@ impl SourceUrl {
         if scheme == "exec" {
             return Ok(Self { scheme, rest: rest.to_owned(), parameters: Vec::new() });
         }
-        let mark = if matches!(&scheme[..], "http" | "https") { '#' } else { '?' };
-        let (rest, query) = rest.split_once(mark).unwrap_or((rest, ""));
+        let parameters_at = match &scheme[..] {
+            "http" | "https" => find_fragment(rest),
+            _ => rest.find('?'),
+        };
+        let (rest, query) = parameters_at.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..]));
         let parameters = query
             .split('&')
             .filter(|pair| !pair.is_empty())
@@ -162,6 +165,15 @@ impl fmt::Debug for SourceUrl {
     }
 }
 
+/// Where the fragment's `#` stands in `//user:password@host/path?query#fragment`; one in the password is none.
+fn find_fragment(rest: &str) -> Option<usize> {
+    let start = if rest.starts_with("//") { 2 } else { 0 };
+    let authority = &rest[start..];
+    let authority = &authority[..authority.find(['/', '?']).unwrap_or(authority.len())];
+    let user_end = authority.rfind('@').map_or(0, |at| start + at);
+    rest[user_end..].find('#').map(|at| user_end + at)
+}
+
 /// `text` without what stands between `//` and the last `@` of the authority, wherever in it such an address stands.
 pub fn hide_user(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -218,6 +230,8 @@ mod tests {
         assert_eq!(url.rest(), "//10.0.0.7/video?res=1%2C2&fps=9");
         assert_eq!(url.text("fps"), Some("5"));
         assert_eq!(url.text("timeout"), Some("2"));
+        let url = SourceUrl::parse("http://me:p#ss@h/x#fps=3").unwrap();
+        assert_eq!((url.rest(), url.text("fps")), ("//me:p#ss@h/x", Some("3")));
     }
 
     #[test]
