@@ -1,4 +1,4 @@
-//! The command line: what may be said, and `ocelli check`.
+//! The command line: what may be said, and the commands `check`, `probe` and `devices`.
 //!
 //! A flag counts before the configuration file, the file before the defaults. Bad usage and a bad configuration end
 //! with status 2.
@@ -12,6 +12,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, ConfigErrors, LogLevel, Surroundings};
+
+mod probe;
+
+pub use probe::probe;
 
 /// Exit status of bad usage and of a bad configuration.
 pub const BAD_CONFIGURATION: u8 = 2;
@@ -172,6 +176,29 @@ pub fn check(
             Ok(BAD_CONFIGURATION)
         }
     }
+}
+
+/// `ocelli devices`: writes what cameras this machine has to `out` and gives the exit status.
+///
+/// # Errors
+/// Writing failed.
+pub fn devices(out: &mut dyn Write) -> io::Result<u8> {
+    #[cfg(target_os = "linux")]
+    {
+        let devices = crate::sources::v4l2::devices();
+        for device in &devices {
+            write!(out, "{device}")?;
+        }
+        if devices.is_empty() {
+            writeln!(out, "No V4L2 camera is here (no /dev/video* that captures).")?;
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    writeln!(
+        out,
+        "V4L2 cameras are Linux's; `ffmpeg -f avfoundation -list_devices true -i \"\"` lists a Mac's."
+    )?;
+    Ok(0)
 }
 
 fn problems(wrong: &ConfigErrors, out: &mut dyn Write) -> io::Result<()> {

@@ -34,7 +34,7 @@ fn project(file: &str) -> PathBuf {
 }
 
 fn text(file: &str) -> String {
-    std::fs::read_to_string(project(file)).unwrap()
+    std::fs::read_to_string(project(file)).expect("the file is part of the project")
 }
 
 fn example(name: &str) -> Config {
