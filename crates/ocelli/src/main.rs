@@ -7,9 +7,6 @@ use ocelli::cli::{self, BAD_CONFIGURATION, Command, ServeArgs};
 use ocelli::config::{self, Surroundings};
 use ocelli::server;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
