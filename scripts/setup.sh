@@ -83,6 +83,7 @@ want_test_peers() {
   want "a kernel with the vivid camera driver" 'kernel_found' "$(kernel_package)" kernel-modules-extra linux -
   want cpio 'have cpio' cpio cpio cpio -
   want "a static busybox" 'busybox_found' busybox-static busybox busybox -
+  want v4l2-ctl 'have v4l2-ctl' v4l-utils v4l-utils v4l-utils -
   want kmod 'have modprobe || [ -x /sbin/modprobe ]' kmod kmod kmod -
   want xz 'have xz' xz-utils xz xz -
 }

@@ -69,6 +69,8 @@ while read -r module; do
     *) insmod /modules/$module ;;
     esac
 done </modules/order
+# The firmware leaves the cursor in the middle of a line of control codes.
+echo
 sh /check.sh
 echo "guest: done"
 sync
