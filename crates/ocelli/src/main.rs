@@ -30,7 +30,12 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
             let status = cli::check(args, around, &mut std::io::stdout(), &mut std::io::stderr())?;
             Ok(status.into())
         }
-        Command::Probe(_) | Command::Devices => anyhow::bail!("not in this version"),
+        Command::Probe(args) => {
+            let runtime = tokio::runtime::Runtime::new()?;
+            let (mut out, mut errors) = (std::io::stdout(), std::io::stderr());
+            Ok(runtime.block_on(cli::probe(args, &mut out, &mut errors))?.into())
+        }
+        Command::Devices => Ok(cli::devices(&mut std::io::stdout())?.into()),
     }
 }
 
