@@ -141,37 +141,52 @@ impl CameraConfig {
     }
 }
 
-/// A source's text, which may hold a password: shown without it.
+/// A source's text, which may hold a password: shown without it, and with the names of variables in the place of their
+/// values.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SourceText(String);
+pub struct SourceText {
+    text: String,
+    shown: String,
+}
 
 impl SourceText {
+    fn new(text: impl Into<String>, shown: impl AsRef<str>) -> Self {
+        Self { text: text.into(), shown: hide_user(shown.as_ref()) }
+    }
+
     /// The whole text, password included.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// What stands before the first colon.
     pub fn scheme(&self) -> &str {
-        self.0.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default()
+        self.text.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default()
     }
 }
 
 impl From<String> for SourceText {
     fn from(text: String) -> Self {
-        Self(text)
+        let shown = hide_user(&text);
+        Self { text, shown }
+    }
+}
+
+impl From<&section::Text> for SourceText {
+    fn from(text: &section::Text) -> Self {
+        Self { text: text.text.clone(), shown: text.shown.clone() }
     }
 }
 
 impl fmt::Display for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hide_user(&self.0))
+        f.write_str(&self.shown)
     }
 }
 
 impl fmt::Debug for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&hide_user(&self.0), f)
+        fmt::Debug::fmt(&self.shown, f)
     }
 }
 

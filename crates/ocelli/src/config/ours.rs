@@ -87,7 +87,7 @@ pub(super) fn interval(time: Duration) -> Option<Duration> {
 }
 
 /// A camera with every default.
-pub(super) fn camera(name: StreamName, source: String) -> CameraConfig {
+pub(super) fn camera(name: StreamName, source: impl Into<SourceText>) -> CameraConfig {
     CameraConfig {
         name,
         source: source.into(),
@@ -135,7 +135,7 @@ fn cors(http: &Section, reader: &mut Reader<'_>) -> Cors {
             || host.contains(['/', '@', ' ', '?', '#'])
             || !text.is_ascii()
         {
-            let problem = Problem::new(Some(origin.place), "http.cors", format!("found {:?}", origin.shown));
+            let problem = Problem::new(Some(origin.place), "http.cors", format!("found {}", origin.quoted()));
             reader.problems.push(problem.expected("an origin such as \"https://example.org\", or \"*\""));
         } else {
             origins.push(text.to_ascii_lowercase());
@@ -176,7 +176,7 @@ fn one_camera(
     // `front = "pattern:"` below `[cameras]` is a camera with nothing but a source.
     if let DeValue::String(_) = value.get_ref() {
         let text = reader.text(&path, value)?;
-        let mut camera = camera(name?, text.text.clone());
+        let mut camera = camera(name?, &text);
         check_source(&path, &text, &mut camera, reader);
         return Some(camera);
     }
@@ -197,8 +197,8 @@ fn one_camera(
             "close" => OnLost::Close,
             _ => OnLost::Picture,
         },
-        push: section.texts("push").iter().map(|text| SourceText(text.text.clone())).collect(),
-        ..camera(name?, source.text.clone())
+        push: section.texts("push").iter().map(SourceText::from).collect(),
+        ..camera(name?, &source)
     };
     if let (codec @ ("h264" | "h265"), Some(place)) = (section.word("codec"), section.place_of("codec")) {
         reader.plan(codec.to_ascii_uppercase(), format!("{path}.codec"), place);
@@ -229,7 +229,7 @@ pub(super) fn check_source(key: &str, text: &Text, camera: &mut CameraConfig, re
         false => hide_user(&error.to_string()),
         true => match sources::build(&text.shown, &camera.options) {
             Err(error) => hide_user(&error.to_string()),
-            Ok(_) => format!("{:?} is no source once its variables are put in", text.shown),
+            Ok(_) => format!("{} is no source once its variables are put in", text.quoted()),
         },
     };
     reader.problems.push(Problem::new(Some(text.place), key, short_message(&message)));

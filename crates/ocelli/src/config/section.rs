@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::keys::{Key, Kind};
 use super::problem::Place;
-use super::value::address;
+use super::value::{address, short};
 
 /// A text of the file with its variables replaced.
 #[derive(Clone)]
@@ -37,6 +37,13 @@ pub(super) struct Section {
     pub(super) place: Option<Place>,
     pub(super) keys: &'static [Key],
     pub(super) values: BTreeMap<&'static str, (Place, Value)>,
+}
+
+impl Text {
+    /// As it may stand in an error.
+    pub(super) fn quoted(&self) -> String {
+        format!("{:?}", short(&self.shown))
+    }
 }
 
 impl Section {

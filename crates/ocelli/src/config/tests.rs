@@ -13,6 +13,8 @@ const MACHINE: MadeUp =
 
 fn environment(name: &str) -> Option<String> {
     match name {
+        // A slash ends the part of an address that holds user and password.
+        "SLASHED" => Some("hun/hunter2".into()),
         "CAMERA_PASSWORD" => Some("hunter2".into()),
         "PORT" => Some("8123".into()),
         "WIDTH" => Some("wide-hunter2".into()),
@@ -214,6 +216,13 @@ fn variables_are_replaced_and_never_shown() {
     assert_eq!((config.http.port(), config.limits.viewers), (8123, 8123));
     assert_eq!(config.cameras[0].source.as_str(), "http://user:hunter2@10.0.0.7/${x}");
     assert!(!format!("{config:?}{}", config.cameras[0].source).contains("hunter2"));
+
+    let config =
+        loaded("[cameras.a]\nsource = \"rtsp://u:${SLASHED}@h/\"\n[camera1]\ndevice = \"exec:x ${SLASHED}\"");
+    assert_eq!(config.cameras[0].source.as_str(), "rtsp://u:hun/hunter2@h/");
+    assert_eq!(config.cameras[1].source.as_str(), "exec:x hun/hunter2");
+    assert_eq!(config.cameras[1].source.to_string(), "exec:x ${SLASHED}");
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
 
     let errors = refused(
         "[limits]\nviewers = \"${CAMERA_PASSWORD}\"\n[cameras.a]\nsource = \"http://u:${NOT_SET}@h/\"\n\

@@ -102,7 +102,7 @@ impl Values<'_> {
     fn expanded(&self, raw: &str, place: Place) -> Result<Text, Problem> {
         let expanded = expand(raw, self.environment)
             .map_err(|error| Problem::new(Some(place), "", error.to_string()))?;
-        Ok(Text { text: expanded.text, shown: short(&hide_user(raw)), secret: expanded.secret, place })
+        Ok(Text { text: expanded.text, shown: hide_user(raw), secret: expanded.secret, place })
     }
 }
 
@@ -129,7 +129,7 @@ fn one_of(words: &[&str], text: Option<Text>) -> Result<Value, Wrong> {
     match text {
         Some(text) if words.contains(&text.text.as_str()) => Ok(Value::Text(text)),
         Some(text) => {
-            let problem = Problem::new(Some(text.place), "", format!("found {:?}", text.shown));
+            let problem = Problem::new(Some(text.place), "", format!("found {}", text.quoted()));
             Err(Wrong::Because(problem.among(&text.shown, words.iter().copied())))
         }
         None => Err(Wrong::Expected(format!("one of {}", words.join(", ")))),

@@ -16,7 +16,7 @@ use super::super::section::{Section, Text};
 use super::super::{CameraConfig, Config, SourceText, Surroundings};
 use crate::capture::{self, Device, Flip, Request};
 use crate::cli::Mode;
-use crate::sources::SourceOptions;
+use crate::sources::{SourceOptions, hide_user};
 
 /// What the predecessors took when the file gave no size or rate.
 const SIZE: (u16, u16) = (640, 480);
@@ -112,8 +112,16 @@ fn camera(
         flip: both.plain.as_ref().map(|section| flip(section, reader)).unwrap_or_default(),
     };
     let choice = capture::choose(&request, around.machine);
+    // The same with the names of variables in the place of their values, to be shown.
+    let shown = match &device {
+        Some(text) if text.secret => {
+            let request = Request { device: Device::parse(&text.shown), ..request.clone() };
+            capture::choose(&request, around.machine)
+        }
+        _ => choice.clone(),
+    };
     let place = tables.iter().find_map(|table| table.place);
-    for note in choice.notes {
+    for note in shown.notes {
         reader.warn(place, format!("{name}: {note}"));
     }
     let default = SourceOptions::default();
@@ -121,11 +129,13 @@ fn camera(
         options: SourceOptions { quality: request.quality.unwrap_or(default.quality), ..default },
         enabled: both.plain.is_some() || sending.is_some(),
         push: sending.and_then(|section| push(section, sender, reader)).into_iter().collect(),
-        ..ours::camera(name, choice.source.clone())
+        ..ours::camera(name, SourceText::new(choice.source.clone(), &shown.source))
     };
     if let Some(device) = device {
-        let key = format!("{}.device", tables.first().map_or("", |table| table.path.as_str()));
-        check_source(&key, &Text { text: choice.source, ..device }, &mut camera, reader);
+        let table = tables.iter().find(|table| table.place_of("device") == Some(device.place));
+        let key = format!("{}.device", table.map_or("", |table| table.path.as_str()));
+        let device = Text { text: choice.source, shown: hide_user(&shown.source), ..device };
+        check_source(&key, &device, &mut camera, reader);
     }
     camera
 }
@@ -148,8 +158,8 @@ fn flip(section: &Section, reader: &mut Reader<'_>) -> Flip {
     };
     written.parse().unwrap_or_else(|error: capture::FlipError| {
         let key = format!("{}.flip_method", section.path);
-        let shown = section.text("flip_method").map_or(written, |text| text.shown.clone());
-        let problem = Problem::new(section.place_of("flip_method"), key, format!("found {shown:?}"));
+        let found = section.text("flip_method").map_or(written, Text::quoted);
+        let problem = Problem::new(section.place_of("flip_method"), key, format!("found {found}"));
         reader.problems.push(Problem { expected: error.to_string().replace("expected ", ""), ..problem });
         Flip::None
     })
@@ -160,14 +170,15 @@ fn push(camera: &Section, sender: Option<&Section>, reader: &mut Reader<'_>) -> 
     let host = camera.text("dest_host")?;
     let port: u16 = camera.integer("dest_port")?;
     reader.plan("RTP push", format!("{}.dest_host", camera.path), host.place);
-    let mut text = format!("rtp://{}:{port}", host.text);
+    let mut parameters = String::new();
     let mut separator = '?';
     let tables = [(sender, "mtu"), (sender, "dscp"), (Some(camera), "ssrc"), (Some(camera), "local_port")];
     for (section, key) in tables {
         if let Some(number) = section.and_then(|section| section.known_integer::<u32>(key)) {
-            text.push_str(&format!("{separator}{key}={number}"));
+            parameters.push_str(&format!("{separator}{key}={number}"));
             separator = '&';
         }
     }
-    Some(SourceText(text))
+    let address = |host: &str| format!("rtp://{host}:{port}{parameters}");
+    Some(SourceText::new(address(&host.text), address(&host.shown)))
 }

@@ -37,7 +37,7 @@ pub(super) fn read(
     let default = SourceOptions::default();
     let mut camera = CameraConfig {
         options: SourceOptions { quality: quality.unwrap_or(default.quality), ..default },
-        ..ours::camera(default_name(), url.text.clone())
+        ..ours::camera(default_name(), &url)
     };
     if config.cameras.iter().any(|known| known.name == camera.name) {
         let problem = Problem::new(Some(url.place), "rtsp.url", "there is a `[cameras.camera]` as well");
@@ -61,10 +61,11 @@ pub(super) fn read(
             request.quality = quality;
             request.fps = transcoding.known_integer("framerate");
             (request.width, request.height) = resolution(&transcoding, reader);
-            let text = through_ffmpeg(program, &before, &url.text, &after, &request);
+            let command = |url: &str| through_ffmpeg(program, &before, url, &after, &request);
+            let command = Text { text: command(&url.text), shown: command(&url.shown), ..url };
             reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
-            camera.source = text.clone().into();
-            check_source("rtsp.url", &Text { text, secret: true, ..url }, &mut camera, reader);
+            camera.source = (&command).into();
+            check_source("rtsp.url", &command, &mut camera, reader);
         }
     } else {
         check_source("rtsp.url", &url, &mut camera, reader);
@@ -83,7 +84,7 @@ fn server(server: &Section, config: &mut Config, reader: &mut Reader<'_>) {
             Some(address) => config.http.set_ip(address),
             None => {
                 let problem =
-                    Problem::new(Some(text.place), "server.host", format!("found {:?}", text.shown));
+                    Problem::new(Some(text.place), "server.host", format!("found {}", text.quoted()));
                 reader.problems.push(problem.expected("an IP address such as \"0.0.0.0\""));
             }
         }
@@ -148,8 +149,8 @@ fn resolution(transcoding: &Section, reader: &mut Reader<'_>) -> (Option<u16>, O
         (Ok(width @ 16..=8192), Ok(height @ 16..=8192)) => (Some(width), Some(height)),
         _ => {
             let problem = format!(
-                "transcoding.resolution: {:?} ignored, expected a size such as \"1280x720\"",
-                text.shown
+                "transcoding.resolution: {} ignored, expected a size such as \"1280x720\"",
+                text.quoted()
             );
             reader.warn(Some(text.place), problem);
             (None, None)
