@@ -14,14 +14,14 @@ for (const browser of browsers) {
   const tap = (/** @type {import("playwright-core").Locator} */ target) => (browser === "Chromium" ? target.tap() : target.click());
 
   test(`${browser}: every camera's picture moves, with its state and true figures`, async (t) => {
-    const server = await startServer(t, { front: PATTERN, "back yard": "pattern:?width=320&height=240&fps=10" });
+    const server = await startServer(t, { front: PATTERN, "back-yard": "pattern:?width=320&height=240&fps=10" });
     const page = await openPage(t, server.url, {}, browser);
     await moves(page, picture("front"));
-    await moves(page, picture("back yard"));
+    await moves(page, picture("back-yard"));
     await until("both are live", async () => (await page.locator(".state span").allInnerTexts()).join() === "Live,Live");
 
     assert.equal(await figure(page, "front", "size"), "640×360");
-    assert.equal(await figure(page, "back yard", "size"), "320×240");
+    assert.equal(await figure(page, "back-yard", "size"), "320×240");
     await until("the rate is the camera's", async () => /^1[456](\.\d)? fps$/.test(await figure(page, "front", "rate")));
     assert.match(await figure(page, "front", "bits"), /^[\d.]+ [kM]bit\/s$/);
     await until("the page counts as one viewer", async () => (await figure(page, "front", "viewers")) === "1");
