@@ -68,6 +68,12 @@ grows() { # FILE beyond BYTES
 }
 video0=v4l2:///dev/video0?width=320\&height=180\&fps=30
 
+ocelli devices >/tmp/devices
+for line in '^/dev/video0  vivid (vivid, ' '^  YUYV  YUYV 4:2:2' '^    1920x1080 .*pictures a second' '^  ctrl.brightness = 128  0 to 255'; do
+    if ! grep -q "$line" /tmp/devices; then fail devices "no line like $line"; fi
+done
+pass devices
+
 for format in yuyv uyvy nv12 yu12 rgb24; do
     serve "cam=$video0&format=$format&ctrl.osd_text_mode=2"
     check "format-$format" 10 picture 320 180 /tmp/picture

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const CHECKS: [&str; 27] = [
+const CHECKS: [&str; 28] = [
+    "devices",
     "format-yuyv",
     "format-uyvy",
     "format-nv12",

@@ -94,8 +94,11 @@ impl Painter {
 
 #[cfg(test)]
 mod tests {
+    use ocelli_hub::{Item, Want};
+
     use super::*;
     use crate::sources::build;
+    use crate::sources::pictures::tests::stream;
 
     #[test]
     fn parameters_have_names_and_ranges() {
@@ -107,6 +110,33 @@ mod tests {
         assert!(error("pattern:?quality=0").contains("1 to 100"));
         assert!(error("pattern:?hieght=9").contains("did you mean `height`"));
         assert!(error("pattern:bars").contains("found `bars`"));
+    }
+
+    #[tokio::test]
+    async fn pictures_come_at_once_and_at_their_rate() {
+        let stream = stream();
+        let mut subscriber = stream.subscribe(Want::All);
+        let mut source = build("pattern:?width=160&height=120&fps=50", &SourceOptions::default()).unwrap();
+        let publisher = stream.clone();
+        let running = tokio::spawn(async move {
+            let mut out = publisher.publish().unwrap();
+            source.run(&mut out).await
+        });
+        let mut times = Vec::new();
+        while times.len() < 4 {
+            match subscriber.next().await.unwrap() {
+                Item::Tracks(tracks) => {
+                    assert_eq!(tracks[0].size, Some(Size { width: 160, height: 120 }));
+                    assert!(times.is_empty());
+                }
+                Item::Frame(frame) => times.push(frame.time.ticks()),
+                other => panic!("{other:?}"),
+            }
+        }
+        // Pictures lie on a grid of 1800 ticks, even where some were skipped.
+        assert!(times.windows(2).all(|pair| pair[1] > pair[0]));
+        assert!(times.iter().all(|ticks| (ticks - times[0] + 90) % 1800 < 180), "{times:?}");
+        running.abort();
     }
 
     #[test]

@@ -126,6 +126,11 @@ pub(super) fn set(device: &Device, controls: &[Control], name: &str, value: &str
 }
 
 impl Control {
+    #[cfg(test)]
+    pub(super) fn for_test(name: &str, kind: ControlKind, value: i32) -> Self {
+        Self { id: 1, name: name.to_owned(), kind, value: Some(value), default: value }
+    }
+
     fn number(&self, value: &str) -> Option<i32> {
         let number = value.parse::<i32>().ok();
         match &self.kind {
@@ -183,7 +188,7 @@ mod tests {
     use super::*;
 
     fn control(kind: ControlKind) -> Control {
-        Control { id: 1, name: "x".to_owned(), kind, value: None, default: 0 }
+        Control::for_test("x", kind, 0)
     }
 
     #[test]

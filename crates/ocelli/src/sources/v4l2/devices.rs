@@ -168,3 +168,41 @@ impl fmt::Display for SizeOffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::v4l2::controls::ControlKind;
+
+    #[test]
+    fn a_device_is_a_short_table() {
+        let size = SizeOffer { width: (1280, 1280, 0), height: (720, 720, 0), rates: vec![30.0, 7.5] };
+        let range = SizeOffer { width: (32, 640, 16), height: (32, 480, 16), rates: vec![] };
+        let offer = |name: &[u8; 4], sizes| Offer {
+            fourcc: FourCc(u32::from_le_bytes(*name)),
+            description: "Motion-JPEG".to_owned(),
+            sizes,
+        };
+        let details = Details {
+            card: "HD Pro Webcam C920".to_owned(),
+            driver: "uvcvideo".to_owned(),
+            bus: "usb-0000:00:14.0-1".to_owned(),
+            formats: vec![offer(b"MJPG", vec![size, range]), offer(b"H264", vec![])],
+            controls: vec![Control::for_test(
+                "gain",
+                ControlKind::Integer { least: 0, most: 255, step: 1 },
+                9,
+            )],
+        };
+        let device = VideoDevice { path: "/dev/video0".into(), details: Ok(details) };
+        let lines = [
+            "/dev/video0  HD Pro Webcam C920 (uvcvideo, usb-0000:00:14.0-1)",
+            "  MJPG  Motion-JPEG",
+            "    1280x720     30 7.5 pictures a second",
+            "    32x32 to 640x480",
+            "  not usable here: H264",
+            "  ctrl.gain = 9  0 to 255",
+        ];
+        assert_eq!(device.to_string(), lines.join("\n") + "\n");
+    }
+}
