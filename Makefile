@@ -23,9 +23,9 @@ lint: ## formatting, clippy, documentation, licences, each crate alone, types of
 	@./scripts/lint.sh
 
 bench: ## measure against a floor and against other servers
-	@./scripts/setup.sh test
+	@./scripts/setup.sh bench
 	@./scripts/bench.sh $(ARGS)
 
-fuzz: ## fuzz every parser for a short while; SECONDS_EACH=60 sets how long
-	@./scripts/setup.sh run
+fuzz: ## fuzz every parser for a minute; ARGS=600 for ten
+	@./scripts/setup.sh fuzz
 	@./scripts/fuzz.sh $(ARGS)

@@ -3,7 +3,9 @@
 #
 #   scripts/setup.sh run    what the build needs: a C compiler, cmake, nasm, Rust
 #   scripts/setup.sh lint   the same, and what checks the page's types
+#   scripts/setup.sh fuzz   the same as run, and a C++ compiler for the fuzzer's own library
 #   scripts/setup.sh test   the same, and the peers of the tests: FFmpeg, GStreamer, Chromium, qemu and a kernel
+#   scripts/setup.sh bench  the same as test, and Python
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +15,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 what=${1:-run}
 case $what in
-  run | lint | test) ;;
-  *) fail "usage: scripts/setup.sh run|lint|test" ;;
+  run | lint | fuzz | test | bench) ;;
+  *) fail "usage: scripts/setup.sh run|lint|fuzz|test|bench" ;;
 esac
 
 manager=none
@@ -170,9 +172,21 @@ install_browser() {
 }
 
 want_build_tools
-[ "$what" = run ] || want_page_tools
-[ "$what" != test ] || want_test_peers
+case $what in
+  fuzz) want "a C++ compiler" 'have c++' g++ gcc-c++ gcc - ;;
+  lint) want_page_tools ;;
+  test | bench)
+    want_page_tools
+    want_test_peers
+    [ "$what" = test ] || want Python 'have python3' python3 python3 python python
+    ;;
+esac
 install_missing
 install_rust
-[ "$what" = run ] || install_page_packages
-[ "$what" != test ] || install_browser
+case $what in
+  lint) install_page_packages ;;
+  test | bench)
+    install_page_packages
+    install_browser
+    ;;
+esac
