@@ -96,8 +96,9 @@ pub const LIMITS: Table = Table {
         ),
         key(
             "connections",
-            Kind::Integer(1, 1_000_000, Some(1024)),
-            "How many network connections may be open at the same time, viewers included.",
+            Kind::Integer(1, 1_000_000, None),
+            "How many network connections may be open at the same time, viewers included. Default: 1024, or a \
+             quarter more than `viewers` when that is more.",
         ),
         key(
             "request_head_bytes",

@@ -220,6 +220,7 @@ pub fn from_text(text: &str, args: &ServeArgs, around: Surroundings<'_>) -> Resu
     let mut config = ours::read(text, args.mode, &mut reader, around);
     config.file.clone_from(&args.config);
     flags::apply(args, &mut config, &mut reader, around);
+    ours::finish(&mut config, &mut reader);
     let file = args.config.as_ref().map(|path| path.display().to_string());
     if !reader.problems.is_empty() {
         let mut problems = reader.problems;

@@ -16,6 +16,27 @@ use super::{CameraConfig, Config, Cors, Limits, LogLevel, SourceText, Surroundin
 use crate::cli::Mode;
 use crate::sources::{self, SourceOptions, SourceUrl, hide_user};
 
+/// In the place of a number that depends on others, until all of them are known.
+const UNSET: usize = 0;
+
+/// Fills in what depends on the file and the flags together, and warns of what contradicts itself.
+pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
+    let limits = &mut config.limits;
+    if limits.connections == UNSET {
+        // Room for snapshots and the page's own requests beside the viewers.
+        limits.connections = (limits.viewers + limits.viewers / 4).max(1024);
+    } else if limits.connections < limits.viewers {
+        let text = format!(
+            "limits.connections: {} connections cannot hold {} viewers",
+            limits.connections, limits.viewers
+        );
+        reader.warn(None, text);
+    }
+    if !config.cameras.is_empty() && config.cameras.iter().all(|camera| !camera.enabled) {
+        reader.warn(None, "every camera is disabled");
+    }
+}
+
 /// Kinds of source that the contract promises and a build may lack: what is missing when one is.
 const PROMISED: &[(&str, &str)] = &[
     ("rtsp", "the RTSP client"),
@@ -57,7 +78,7 @@ pub(super) fn read(
         http: listen.address("http").unwrap_or_else(|| ([0, 0, 0, 0], 8080).into()),
         limits: Limits {
             viewers: limits.integer("viewers").unwrap_or(100),
-            connections: limits.integer("connections").unwrap_or(1024),
+            connections: limits.integer("connections").unwrap_or(UNSET),
             request_head_bytes: limits.integer("request_head_bytes").unwrap_or(16 << 10),
             request_timeout: limits.seconds("request_timeout_seconds"),
             buffer_size: limits.integer("buffer_size").unwrap_or(32),

@@ -270,6 +270,17 @@ fn flags_count_before_the_file() {
 }
 
 #[test]
+fn connections_follow_viewers_unless_they_are_set() {
+    let connections = |text: &str, max_clients| {
+        let config = from_text(text, &ServeArgs { max_clients, ..args() }, AROUND).unwrap();
+        (config.limits.connections, config.warnings.len())
+    };
+    assert_eq!(connections("", Some(2000)), (2500, 0));
+    assert_eq!(connections("[limits]\nviewers = 10", None), (1024, 0));
+    assert_eq!(connections("[limits]\nconnections = 10", None), (10, 1));
+}
+
+#[test]
 fn bad_flags_are_problems_of_the_same_kind() {
     let args = ServeArgs {
         camera: vec!["front".into(), "a b=pattern:".into(), "x=nothing:".into()],
