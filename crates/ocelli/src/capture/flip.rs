@@ -24,16 +24,17 @@ pub enum Flip {
     UpperRightDiagonal,
 }
 
-/// Every way, in the order of GStreamer's numbers for them: its name there, and FFmpeg's filter.
-const WAYS: [(Flip, &str, &str); 8] = [
-    (Flip::None, "none", "null"),
-    (Flip::Clockwise, "clockwise", "transpose=clock"),
-    (Flip::Rotate180, "rotate-180", "hflip,vflip"),
-    (Flip::Counterclockwise, "counterclockwise", "transpose=cclock"),
-    (Flip::Horizontal, "horizontal-flip", "hflip"),
-    (Flip::Vertical, "vertical-flip", "vflip"),
-    (Flip::UpperLeftDiagonal, "upper-left-diagonal", "transpose=cclock_flip"),
-    (Flip::UpperRightDiagonal, "upper-right-diagonal", "transpose=clock_flip"),
+/// Every way, in the order of GStreamer's numbers for them: what configurations call it (the `method` of `videoflip`), its
+/// `video-direction`, and FFmpeg's filter. GStreamer 1.22 takes a `method` and then does nothing with it.
+const WAYS: [(Flip, &str, &str, &str); 8] = [
+    (Flip::None, "none", "identity", "null"),
+    (Flip::Clockwise, "clockwise", "90r", "transpose=clock"),
+    (Flip::Rotate180, "rotate-180", "180", "hflip,vflip"),
+    (Flip::Counterclockwise, "counterclockwise", "90l", "transpose=cclock"),
+    (Flip::Horizontal, "horizontal-flip", "horiz", "hflip"),
+    (Flip::Vertical, "vertical-flip", "vert", "vflip"),
+    (Flip::UpperLeftDiagonal, "upper-left-diagonal", "ul-lr", "transpose=cclock_flip"),
+    (Flip::UpperRightDiagonal, "upper-right-diagonal", "ur-ll", "transpose=clock_flip"),
 ];
 
 /// A text that names no way of turning a picture.
@@ -46,18 +47,18 @@ impl Flip {
     pub const EXPECTED: &'static str = "none, clockwise, rotate-180, counterclockwise, horizontal-flip, \
          vertical-flip, upper-left-diagonal, upper-right-diagonal, their numbers 0 to 7, or 90, 180, 270";
 
-    fn way(self) -> &'static (Flip, &'static str, &'static str) {
+    fn way(self) -> &'static (Flip, &'static str, &'static str, &'static str) {
         &WAYS[self as usize]
     }
 
-    /// The `method` of GStreamer's `videoflip`.
-    pub fn gstreamer_method(self) -> &'static str {
-        self.way().1
+    /// The `video-direction` of GStreamer's `videoflip`.
+    pub fn gstreamer_direction(self) -> &'static str {
+        self.way().2
     }
 
     /// FFmpeg's video filter.
     pub fn ffmpeg_filter(self) -> &'static str {
-        self.way().2
+        self.way().3
     }
 
     /// The flags of `rpicam-vid`, which can mirror in the sensor but not turn by a quarter.
@@ -78,7 +79,7 @@ impl FromStr for Flip {
     fn from_str(text: &str) -> Result<Self, FlipError> {
         let text = text.trim().to_ascii_lowercase();
         let number = text.parse::<usize>().ok();
-        let by_name = WAYS.iter().position(|(_, name, _)| *name == text);
+        let by_name = WAYS.iter().position(|(_, name, ..)| *name == text);
         match (by_name, number, text.as_str()) {
             (Some(index), _, _) | (None, Some(index @ 0..=7), _) => Ok(WAYS[index].0),
             (_, _, "" | "identity") => Ok(Self::None),
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_way_has_its_own_row() {
-        for (index, (flip, name, _)) in WAYS.iter().enumerate() {
+        for (index, (flip, name, ..)) in WAYS.iter().enumerate() {
             assert_eq!(*flip as usize, index);
             assert_eq!(name.parse(), Ok(*flip));
             assert_eq!(index.to_string().parse(), Ok(*flip));

@@ -120,7 +120,7 @@ fn gstreamer(camera: &str, request: &Request) -> String {
     }
     let flip = match request.flip {
         Flip::None => String::new(),
-        flip => format!("videoflip method={} ! ", flip.gstreamer_method()),
+        flip => format!("videoflip video-direction={} ! ", flip.gstreamer_direction()),
     };
     let quality = request.quality.unwrap_or(85);
     format!(

@@ -47,7 +47,7 @@ fn a_quarter_turn_takes_gstreamer_or_is_said_to_be_missing() {
     let turned = Request { flip: Flip::Clockwise, ..request("0") };
     let choice = choose(&turned, &GSTREAMER);
     assert!(choice.source.starts_with("exec:gst-launch-1.0 -q libcamerasrc ! "), "{}", choice.source);
-    assert!(choice.source.contains("videoflip method=clockwise ! "));
+    assert!(choice.source.contains("videoflip video-direction=90r ! "));
     assert_eq!(choice.notes, Vec::<String>::new());
     assert!(choose(&turned, &PI).notes[0].contains("cannot turn it by a quarter"));
 }
