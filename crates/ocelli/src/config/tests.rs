@@ -442,19 +442,26 @@ frame_buffer_size = 30
 
     #[test]
     fn the_rtsp_servers_file_loads_and_its_camera_is_read_by_ffmpeg() {
-        let config = loaded(BROWSER);
+        let config = loaded(&BROWSER.replace("admin:${CAMERA_PASSWORD}@", ""));
         assert_eq!(config.http, ([127, 0, 0, 1], 8080).into());
         assert_eq!((config.limits.viewers, config.limits.buffer_size), (60, 30));
         assert_eq!(config.limits.worker_threads, Some(4));
         assert_eq!(
             config.cameras[0].source.as_str(),
             "exec:ffmpeg -nostdin -loglevel error -fflags nobuffer -rtsp_transport tcp \
-             -flags low_delay -i rtsp://admin:hunter2@192.168.1.7:554/stream -an -r 15 -s 1280x720 -threads 1 \
+             -flags low_delay -i rtsp://192.168.1.7:554/stream -an -r 15 -s 1280x720 -threads 1 \
              -c:v mjpeg -q:v 7 -f mjpeg -"
         );
         assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
         assert!(config.warnings[1].text.contains("WebSocket (`server.websocket_port`"));
         assert!(config.warnings[1].text.contains("the RTSP client ("));
+    }
+
+    #[test]
+    fn a_password_is_not_put_on_a_command_line() {
+        let config = loaded(BROWSER);
+        assert_eq!(config.cameras[0].source.scheme(), "rtsp");
+        assert!(config.warnings.iter().any(|warning| warning.text.contains("would show the password")));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

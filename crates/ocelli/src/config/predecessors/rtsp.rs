@@ -14,6 +14,7 @@ use super::super::value::host;
 use super::super::{CameraConfig, Config, Surroundings, default_name};
 use crate::capture::{Device, Request, through_ffmpeg};
 use crate::sources::SourceOptions;
+use crate::sources::hide_user;
 
 pub(super) fn read(
     root: &DeTable<'_>,
@@ -54,7 +55,11 @@ pub(super) fn read(
     if is_rtsp && missing_kind(&url.text).is_some() {
         reader.plan("the RTSP client", "rtsp.url", url.place);
         let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
-        if ffmpeg.flag("enabled") && around.machine.has_program(program) {
+        let has_password = hide_user(&url.text) != url.text;
+        if has_password {
+            // Its command line, password and all, could be read by every user of the machine.
+            reader.warn(Some(url.place), "rtsp.url: FFmpeg does not read this camera, since it would show the password to every user of this machine");
+        } else if ffmpeg.flag("enabled") && around.machine.has_program(program) {
             let (mut before, after) = extra_words(&ffmpeg);
             before.splice(0..0, ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()]);
             let mut request = Request::new(Device::Source(String::new()));
