@@ -55,13 +55,23 @@ impl PixelFormat {
     }
 }
 
-/// A raw picture that somebody else owns: straight out of a camera's own buffer.
-///
-/// Colours are taken as full-range BT.601, the only ones that JPEG files have.
+/// What numbers stand for black and white. JPEG files have the full range only: the other is widened on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Range {
+    /// 0 and 255, and as much for the colours.
+    Full,
+    /// 16 and 235, and 16 to 240 for the colours: television's, and most raw cameras'. Means nothing for RGB.
+    Limited,
+}
+
+/// A raw picture that somebody else owns: straight out of a camera's own buffer. Colours are taken as BT.601, the only
+/// ones that JPEG files have.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
     /// How `data` is laid out.
     pub format: PixelFormat,
+    /// What its numbers stand for.
+    pub range: Range,
     /// Size in pixels, each side 1 to [`MAX_SIDE`].
     pub size: Size,
     /// Bytes from one row to the next in the first plane, at least [`PixelFormat::row_bytes`].

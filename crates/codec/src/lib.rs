@@ -12,4 +12,4 @@ mod planes;
 mod text;
 
 pub use canvas::{Canvas, Color};
-pub use encode::{EncodeError, Encoder, Picture, PixelFormat};
+pub use encode::{EncodeError, Encoder, Picture, PixelFormat, Range};

@@ -99,7 +99,7 @@ fn decoded_error(jpeg: &[u8], size: Size) -> [f64; 3] {
 fn encode(format: PixelFormat, size: Size, slack: usize) -> Bytes {
     let (stride, data) = raw(format, size, slack);
     let mut encoder = Encoder::new(95).unwrap();
-    encoder.encode(&Picture { format, size, stride, data: &data }).unwrap()
+    encoder.encode(&Picture { format, range: Range::Full, size, stride, data: &data }).unwrap()
 }
 
 #[test]
@@ -148,9 +148,38 @@ fn sizes_and_qualities_may_change_from_picture_to_picture() {
         for format in FORMATS {
             let (stride, data) = raw(format, size, 0);
             encoder.set_quality(quality).unwrap();
-            let jpeg = encoder.encode(&Picture { format, size, stride, data: &data }).unwrap();
+            let jpeg =
+                encoder.encode(&Picture { format, range: Range::Full, size, stride, data: &data }).unwrap();
             assert_eq!(jpeg[..2], [0xff, 0xd8]);
             assert_eq!(jpeg[jpeg.len() - 2..], [0xff, 0xd9]);
+        }
+    }
+}
+
+#[test]
+fn televisions_range_is_widened() {
+    for (width, height) in [(64, 48), (65, 49)] {
+        let size = Size { width, height };
+        for format in FORMATS.into_iter().filter(|format| *format != PixelFormat::Rgb24) {
+            let stride = format.row_bytes(width);
+            for (level, want) in [(16, 0), (125, 127), (235, 255)] {
+                let mut data = vec![128; format.picture_bytes(size, stride)];
+                let luma = match format {
+                    PixelFormat::Nv12 | PixelFormat::Yu12 => stride * usize::from(height),
+                    _ => data.len(),
+                };
+                let (first, step) = match format {
+                    PixelFormat::Yuyv => (0, 2),
+                    PixelFormat::Uyvy => (1, 2),
+                    _ => (0, 1),
+                };
+                data[..luma].iter_mut().skip(first).step_by(step).for_each(|y| *y = level);
+                let picture = Picture { format, range: Range::Limited, size, stride, data: &data };
+                let jpeg = Encoder::new(95).unwrap().encode(&picture).unwrap();
+                let image = turbojpeg::decompress(&jpeg, turbojpeg::PixelFormat::RGB).unwrap();
+                let near = image.pixels.iter().all(|value| value.abs_diff(want) <= 2);
+                assert!(near, "{format:?} {size}: {level} became {:?}", &image.pixels[..3]);
+            }
         }
     }
 }
@@ -161,7 +190,7 @@ fn what_does_not_fit_together_is_refused() {
     let mut encoder = Encoder::new(80).unwrap();
     for format in FORMATS {
         let (stride, data) = raw(format, size, 0);
-        let picture = Picture { format, size, stride, data: &data };
+        let picture = Picture { format, range: Range::Full, size, stride, data: &data };
         let short = Picture { data: &data[..data.len() - 1], ..picture };
         assert!(matches!(encoder.encode(&short), Err(EncodeError::Short { .. })), "{format:?}");
         let narrow = Picture { stride: stride - 1, ..picture };
@@ -181,9 +210,12 @@ proptest! {
     #[test]
     fn no_shape_of_picture_panics(
         width in 0_u16..70, height in 0_u16..70, stride in 0_usize..300, length in 0_usize..20_000, which in 0..5_usize,
+        limited: bool,
     ) {
         let data = vec![77; length];
-        let picture = Picture { format: FORMATS[which], size: Size { width, height }, stride, data: &data };
+        let size = Size { width, height };
+        let range = if limited { Range::Limited } else { Range::Full };
+        let picture = Picture { format: FORMATS[which], range, size, stride, data: &data };
         let mut encoder = Encoder::new(50).unwrap();
         if let Ok(jpeg) = encoder.encode(&picture) {
             let header = turbojpeg::read_header(&jpeg).unwrap();

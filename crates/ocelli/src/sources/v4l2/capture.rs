@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ocelli_codec::{EncodeError, Encoder, Picture, PixelFormat};
+use ocelli_codec::{EncodeError, Encoder, Picture, PixelFormat, Range};
 use ocelli_hub::{DropReason, SourceError};
 use ocelli_media::jpeg::{Header, Walker};
 use ocelli_media::{Frame, MediaTime, Size, Track, TrackId};
@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) quality: u8,
     /// Quality to ask of a camera that makes JPEG itself; `None` leaves the camera's own.
     pub(super) camera_quality: Option<u8>,
+    /// What the numbers of a raw picture stand for; `None` asks the driver.
+    pub(super) range: Option<Range>,
     /// Controls to set, in order.
     pub(super) controls: Vec<(String, String)>,
     pub(super) max_frame_bytes: usize,
@@ -56,7 +58,7 @@ struct Camera {
 /// What makes a JPEG file of a filled buffer.
 enum Maker {
     Copy,
-    Encode { encoder: Encoder, format: PixelFormat, stride: usize },
+    Encode { encoder: Encoder, format: PixelFormat, range: Range, stride: usize },
 }
 
 fn open(settings: &Settings) -> Result<Camera, SourceError> {
@@ -90,6 +92,11 @@ fn open(settings: &Settings) -> Result<Camera, SourceError> {
         Kind::Raw(format) => Maker::Encode {
             encoder: Encoder::new(settings.quality).map_err(|e| SourceError::refused(e.to_string()))?,
             format,
+            range: settings.range.unwrap_or(if pixels.is_full_range() {
+                Range::Full
+            } else {
+                Range::Limited
+            }),
             // Some drivers leave it at 0 where rows touch.
             stride: (pixels.stride as usize).max(format.row_bytes(size.width)),
         },
@@ -174,8 +181,9 @@ impl Camera {
                 }
                 Bytes::copy_from_slice(jpeg)
             }
-            Maker::Encode { encoder, format, stride } => {
-                let picture = Picture { format: *format, size: self.size, stride: *stride, data };
+            Maker::Encode { encoder, format, range, stride } => {
+                let picture =
+                    Picture { format: *format, range: *range, size: self.size, stride: *stride, data };
                 encoder.encode(&picture).map_err(|error| {
                     if !matches!(error, EncodeError::Short { .. }) {
                         tracing::debug!("{}: {error}", settings.path.display());

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ocelli_codec::Range;
 use ocelli_hub::{BoxFuture, Publisher, Source, SourceError};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
@@ -48,7 +49,7 @@ fn settings(url: &SourceUrl, options: &SourceOptions) -> Result<Settings, SpecEr
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("ctrl.")?.to_owned(), value.clone())))
         .collect();
-    let mut known = vec!["width", "height", "fps", "format", "quality"];
+    let mut known = vec!["width", "height", "fps", "format", "quality", "range"];
     known.extend(url.parameters().iter().map(|(key, _)| key.as_str()).filter(|key| key.starts_with("ctrl.")));
     url.only(&known)?;
     let path = match url.path() {
@@ -67,6 +68,12 @@ fn settings(url: &SourceUrl, options: &SourceOptions) -> Result<Settings, SpecEr
             SpecError::new(format!("format={name}: expected auto, {}", names.join(", ")))
         })?),
     };
+    let range = match url.text("range") {
+        None | Some("auto") => None,
+        Some("full") => Some(Range::Full),
+        Some("limited") => Some(Range::Limited),
+        Some(other) => return Err(SpecError::new(format!("range={other}: expected auto, full or limited"))),
+    };
     let quality = url.number("quality", 1..=100_u8)?;
     Ok(Settings {
         path,
@@ -78,6 +85,7 @@ fn settings(url: &SourceUrl, options: &SourceOptions) -> Result<Settings, SpecEr
         },
         quality: quality.unwrap_or(options.quality),
         camera_quality: quality,
+        range,
         controls,
         max_frame_bytes: options.max_frame_bytes,
     })
@@ -183,7 +191,7 @@ mod tests {
     #[test]
     fn parameters_have_names_and_ranges() {
         let text = "v4l2:///dev/video2?width=640&height=480&fps=7.5&format=YUYV&quality=60\
-                    &ctrl.exposure_auto=1&ctrl.gain=9";
+                    &range=full&ctrl.exposure_auto=1&ctrl.gain=9";
         let settings = parse(text).unwrap();
         assert_eq!(settings.path, Path::new("/dev/video2"));
         assert_eq!(
@@ -192,6 +200,7 @@ mod tests {
         );
         assert_eq!(settings.ask.fourcc, FourCc::named("yuyv"));
         assert_eq!((settings.quality, settings.camera_quality), (60, Some(60)));
+        assert_eq!(settings.range, Some(Range::Full));
         let control = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(settings.controls, [control("exposure_auto", "1"), control("gain", "9")]);
         assert_eq!(parse("v4l2:").unwrap().path, Path::new("/dev/video0"));
@@ -204,6 +213,7 @@ mod tests {
         assert!(error("v4l2:///dev/video0?format=h264").contains("expected auto, mjpg"));
         assert!(error("v4l2:///dev/video0?fsp=30").contains("did you mean `fps`"));
         assert!(error("v4l2:///dev/video0?width=5").contains("16 to 16384"));
+        assert!(error("v4l2:?range=tv").contains("expected auto, full or limited"));
         assert!(error("v4l2:video0").contains("/dev/video0"));
     }
 

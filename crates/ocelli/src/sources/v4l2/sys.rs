@@ -69,8 +69,19 @@ pub(super) struct Pixels {
     private: u32,
     flags: u32,
     encoding: u32,
-    pub(super) quantization: u32,
+    quantization: u32,
     transfer: u32,
+}
+
+impl Pixels {
+    /// Whether YUV is in full range. Where the driver does not say, only JPEG's own colours are: that is the kernel's
+    /// rule, and what other programs go by.
+    pub(super) fn is_full_range(&self) -> bool {
+        const JPEG_COLOURS: u32 = 7;
+        const DEFAULT: u32 = 0;
+        const FULL: u32 = 1;
+        self.quantization == FULL || (self.quantization == DEFAULT && self.colorspace == JPEG_COLOURS)
+    }
 }
 
 /// `v4l2_format`, whose union holds pointers and is aligned like one.
