@@ -12,7 +12,8 @@ step "every crate, and the whole system against real cameras and viewers"
 cargo test --workspace --locked
 
 step "the page in a browser"
-cargo build --locked -p ocelli
+# The program that the tests above were built with: building it alone would choose other features of its
+# dependencies and compile them all again.
 OCELLI_BIN=${OCELLI_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/debug/ocelli} node --test tests/browser/*.test.mjs
 
 step "everything passed"
