@@ -466,6 +466,14 @@ frame_buffer_size = 30
     }
 
     #[test]
+    fn a_variable_among_the_extra_words_is_shown_by_its_name() {
+        let file = BROWSER.replace("admin:${CAMERA_PASSWORD}@", "");
+        let config = loaded(&file.replace("\"low_delay\"", "\"${CAMERA_PASSWORD}\""));
+        assert!(config.cameras[0].source.as_str().contains("-flags hunter2 -i"));
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn without_ffmpeg_the_camera_is_there_and_says_what_is_missing() {
         let config = loaded(&BROWSER.replace("enabled = true", "enabled = false"));
         assert_eq!(config.cameras[0].source.scheme(), "rtsp");

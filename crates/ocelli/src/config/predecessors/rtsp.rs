@@ -60,14 +60,19 @@ pub(super) fn read(
             // Its command line, password and all, could be read by every user of the machine.
             reader.warn(Some(url.place), "rtsp.url: FFmpeg does not read this camera, since it would show the password to every user of this machine");
         } else if ffmpeg.flag("enabled") && around.machine.has_program(program) {
-            let (mut before, after) = extra_words(&ffmpeg);
-            before.splice(0..0, ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()]);
             let mut request = Request::new(Device::Source(String::new()));
             request.quality = quality;
             request.fps = transcoding.known_integer("framerate");
             (request.width, request.height) = resolution(&transcoding, reader);
-            let command = |url: &str| through_ffmpeg(program, &before, url, &after, &request);
-            let command = Text { text: command(&url.text), shown: command(&url.shown), ..url };
+            let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
+            // Once with the values of variables and once with their names, in the words as in the address.
+            let command = |choose: fn(&Text) -> &str| {
+                let (before, after) = extra_words(&ffmpeg, choose);
+                through_ffmpeg(program, &[&transport[..], &before].concat(), choose(&url), &after, &request)
+            };
+            let secret = url.secret || ffmpeg.texts("extra_args").iter().any(|text| text.secret);
+            let (text, shown) = (command(|text| &text.text), command(|text| &text.shown));
+            let command = Text { text, shown, secret, ..url };
             reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
             camera.source = (&command).into();
             check_source("rtsp.url", &command, &mut camera, reader);
@@ -128,15 +133,16 @@ const INPUT_OPTIONS: [&str; 16] = [
     "-re",
 ];
 
-/// The file's extra words for FFmpeg: those that belong before its input and those that belong after.
-fn extra_words(ffmpeg: &Section) -> (Vec<String>, Vec<String>) {
+/// The file's extra words for FFmpeg, as `choose` has them: those that belong before its input and those that belong
+/// after.
+fn extra_words(ffmpeg: &Section, choose: fn(&Text) -> &str) -> (Vec<String>, Vec<String>) {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let mut for_input = false;
     for text in ffmpeg.texts("extra_args") {
         if text.text.starts_with('-') {
             for_input = INPUT_OPTIONS.contains(&text.text.as_str());
         }
-        if for_input { &mut before } else { &mut after }.push(text.text.clone());
+        if for_input { &mut before } else { &mut after }.push(choose(text).to_owned());
     }
     (before, after)
 }
