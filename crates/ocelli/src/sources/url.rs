@@ -175,6 +175,9 @@ fn find_fragment(rest: &str) -> Option<usize> {
 }
 
 /// `text` without what stands between `//` and the last `@` of the authority, wherever in it such an address stands.
+///
+/// A password is to be percent-encoded, and is hidden all the same if it is not: where what follows the first colon is
+/// no port, all up to the last `@` of the word counts as user and password.
 pub fn hide_user(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut left = text;
@@ -182,6 +185,11 @@ pub fn hide_user(text: &str) -> String {
         let (before, after) = left.split_at(start + 2);
         out.push_str(before);
         let end = after.find(|c: char| c == '/' || c == '?' || c.is_whitespace()).unwrap_or(after.len());
+        let word = &after[..after.find(char::is_whitespace).unwrap_or(after.len())];
+        let end = match word.rfind('@') {
+            Some(at) if at > end && has_no_port(&after[..end]) => at + 1,
+            _ => end,
+        };
         let (authority, rest) = after.split_at(end);
         match authority.rfind('@') {
             Some(at) => {
@@ -194,6 +202,14 @@ pub fn hide_user(text: &str) -> String {
     }
     out.push_str(left);
     out
+}
+
+/// Whether `authority` names no user, and what follows its first colon cannot be a port.
+fn has_no_port(authority: &str) -> bool {
+    let port = authority.split_once(':').map(|(_, port)| port);
+    !authority.starts_with('[')
+        && !authority.contains('@')
+        && port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 pub(super) fn percent_decode(text: &str) -> Result<String, SpecError> {
@@ -259,5 +275,15 @@ mod tests {
             "ffmpeg -i rtsp://***@h/a -o http://***@k"
         );
         assert_eq!(format!("{:?}", SourceUrl::parse("http://u:p@h/x").unwrap()), "http://***@h/x");
+    }
+
+    #[test]
+    fn passwords_with_a_slash_or_a_question_mark_are_hidden_too() {
+        assert_eq!(hide_user("rtsp://u:p/ss@h/x http://h/y"), "rtsp://***@h/x http://h/y");
+        assert_eq!(hide_user("rtsp://u:p?ss//@h"), "rtsp://***@h");
+        for address in ["http://h/x?mail=a@b", "http://h:80/a@b", "http://[fe80::1]/a@b", "rtsp://h: refused"]
+        {
+            assert_eq!(hide_user(address), address);
+        }
     }
 }
