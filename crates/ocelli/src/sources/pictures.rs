@@ -56,6 +56,8 @@ impl Pictures {
         let captured = Some(captured.unwrap_or_else(SystemTime::now));
         let time = self.time();
         out.push(Frame { track: TrackId::VIDEO, time, captured, key: true, data: jpeg });
+        // What was wrong hours ago is not why the source ends now.
+        self.fault = None;
         true
     }
 
@@ -77,7 +79,8 @@ impl Pictures {
         self.size
     }
 
-    /// What was wrong with the last thing that became no picture, for the cause that a source gives when it ends.
+    /// What was wrong with the last thing that became no picture, if no picture came since: for the cause that a source
+    /// gives when it ends.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
@@ -169,6 +172,9 @@ pub(crate) mod tests {
         assert_eq!(pictures.fault(), Some("a picture has more than 2000 bytes"));
         pictures.drop_picture(&mut out, mjpeg::DropReason::Garbage);
         assert_eq!((dropped(&stream, DropReason::Damaged), dropped(&stream, DropReason::TooLarge)), (1, 1));
+        assert_eq!(pictures.fault(), Some("bytes that are no picture"));
+        assert!(pictures.publish(&mut out, Bytes::from_static(BASELINE), None));
+        assert_eq!(pictures.fault(), None);
     }
 
     #[test]
