@@ -127,10 +127,13 @@ const ONE_DASH: [&str; 6] = ["mode", "config", "verbose", "log-level", "version"
 
 fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut takes_anything = false;
+    // Behind `probe` stand the words of another program.
+    let mut probes = false;
     arguments
         .into_iter()
         .map(|argument| {
-            let Some(text) = argument.to_str() else { return argument };
+            let Some(text) = argument.to_str().filter(|_| !probes) else { return argument };
+            probes = text == "probe";
             let value =
                 std::mem::replace(&mut takes_anything, matches!(text, "--camera-args" | "--camera-cmd"));
             let name = text.strip_prefix('-').map(|rest| rest.split('=').next().unwrap_or_default());

@@ -65,6 +65,10 @@ fn flags_with_one_dash_are_understood() {
     assert_eq!(args.config, Some("config.toml".into()));
     assert_eq!(serve(&["-mode=webrtc"]).mode, Some(Mode::Webrtc));
     assert_eq!(serve(&["-c", "x"]).config, Some("x".into()));
+    let Ok(Command::Probe(args)) = parsed(&["probe", "exec:camera", "-mode", "fast"]) else {
+        panic!("probe")
+    };
+    assert_eq!(args.source, ["exec:camera", "-mode", "fast"]);
 }
 
 #[test]
