@@ -20,8 +20,6 @@ use crate::viewers::Viewer;
 #[cfg(test)]
 mod tests;
 
-/// What separates the parts.
-pub const BOUNDARY: &str = "ocelli";
 /// `Content-Type` of the stream.
 pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace;boundary=ocelli";
 /// The header block that is sent ahead of a picture whose length is not known yet.
