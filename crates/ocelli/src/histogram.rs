@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Eight buckets for each doubling, from 1 µs to more than a minute: quantiles are right to within 7 %, in 868 bytes.
+/// Eight buckets for each doubling, from 8 µs to 17 minutes: quantiles are right to within 7 %, in 868 bytes. What is
+/// shorter or longer counts as the shortest or longest.
 const BUCKETS: usize = 8 * 27;
 /// When so many values are counted, all counts are halved: after a few minutes of a stream, what was is forgotten.
 const FULL: u32 = 4096;
@@ -29,6 +30,14 @@ impl Histogram {
         }
         self.counts[bucket(value)] += 1;
         self.total += 1;
+    }
+
+    /// Counts what `other` has counted as well.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum = sum.saturating_add(*count);
+        }
+        self.total = self.total.saturating_add(other.total);
     }
 
     /// The value under which a share `q` (0 to 1) of all values lies; `None` if there is none.
@@ -81,5 +90,18 @@ mod tests {
         histogram.add(Duration::MAX);
         histogram.add(Duration::ZERO);
         assert!(histogram.total <= FULL);
+    }
+
+    #[test]
+    fn two_merged_are_as_if_one_had_counted_all() {
+        let (mut fast, mut slow, mut both) = <(Histogram, Histogram, Histogram)>::default();
+        (1..=100).for_each(|n| fast.add(Duration::from_micros(n * 10)));
+        (1..=300).for_each(|n| slow.add(Duration::from_millis(n)));
+        (1..=100).for_each(|n| both.add(Duration::from_micros(n * 10)));
+        (1..=300).for_each(|n| both.add(Duration::from_millis(n)));
+        fast.merge(&slow);
+        for q in [0.0, 0.2, 0.5, 0.99, 1.0] {
+            assert_eq!(fast.quantile(q), both.quantile(q));
+        }
     }
 }

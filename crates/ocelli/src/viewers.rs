@@ -91,6 +91,12 @@ pub struct Latency {
     pub p99: Option<Duration>,
 }
 
+impl Latency {
+    fn of(counted: &Histogram) -> Self {
+        Self { p50: counted.quantile(0.5), p99: counted.quantile(0.99) }
+    }
+}
+
 impl Viewers {
     /// Nobody yet, and `limit` at most.
     pub fn new(limit: usize) -> Arc<Self> {
@@ -142,6 +148,15 @@ impl Viewers {
     /// How many watch `camera` now.
     pub fn watching(&self, camera: &StreamName) -> usize {
         lock(&self.present).values().filter(|viewer| viewer.camera == *camera).count()
+    }
+
+    /// The latency of all who watch `camera` now, taken together.
+    pub fn latency(&self, camera: &StreamName) -> Latency {
+        let mut all = Histogram::default();
+        for viewer in self.present().iter().filter(|viewer| viewer.camera == *camera) {
+            all.merge(&lock(&viewer.latency));
+        }
+        Latency::of(&all)
     }
 
     /// How many were refused for want of a place.
@@ -208,8 +223,7 @@ impl ViewerStats {
 
     /// Its latency over the last few thousand pictures.
     pub fn latency(&self) -> Latency {
-        let latency = lock(&self.latency);
-        Latency { p50: latency.quantile(0.5), p99: latency.quantile(0.99) }
+        Latency::of(&lock(&self.latency))
     }
 }
 
@@ -247,6 +261,8 @@ mod tests {
         viewer.sent(100, Some(Duration::from_millis(3)), 4);
         viewer.skipped(1);
         assert_eq!((viewer.stats().frames(), viewer.stats().bytes(), viewer.stats().skipped()), (2, 200, 5));
+        assert_eq!(viewers.latency(&"cam".parse().unwrap()), viewer.stats().latency());
+        assert_eq!(viewers.latency(&"other".parse().unwrap()), Latency::default());
         let p50 = viewer.stats().latency().p50.unwrap();
         assert!(p50.abs_diff(Duration::from_millis(3)) < Duration::from_micros(400), "{p50:?}");
         drop(viewer);

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::error::ApiError;
-use super::status::{dropped, state_name};
+use super::status::{dropped, gives_pictures};
 use crate::app::App;
 use crate::process::ProcessStats;
 
@@ -74,7 +74,7 @@ fn register_cameras(app: &App, registry: &mut Registry) {
     for camera in &app.cameras {
         let label = OfCamera { camera: camera.name().to_string() };
         let (status, stats) = (camera.status(), camera.stream().stats());
-        up.get_or_create(&label).set(f64::from(state_name(&status.state) == "ready"));
+        up.get_or_create(&label).set(f64::from(gives_pictures(&status.state)));
         fps.get_or_create(&label).set(stats.rate.frames_per_second);
         bits.get_or_create(&label).set(stats.rate.bits_per_second);
         if let Some(last) = stats.last_picture {

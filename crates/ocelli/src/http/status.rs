@@ -1,8 +1,9 @@
 //! What the program says of itself as JSON: `/stats`, `/api/v1/cameras`, `/healthz`, `/readyz`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use ocelli_hub::{State as CameraState, StreamStats};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use super::error::ApiError;
 use crate::app::{App, CameraEntry};
@@ -39,6 +39,8 @@ pub(super) struct CameraView {
     frames_sent: u64,
     bytes_sent: u64,
     frames_skipped: u64,
+    latency_p50_ms: Option<f64>,
+    latency_p99_ms: Option<f64>,
     picture_age_seconds: Option<f64>,
 }
 
@@ -168,6 +170,7 @@ impl CameraView {
         let status = camera.status();
         let stats = camera.stream().stats();
         let track = stats.tracks.as_ref().and_then(|tracks| tracks.first());
+        let latency = app.viewers.latency(camera.name());
         let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Self {
             name: camera.name().to_string(),
@@ -198,6 +201,8 @@ impl CameraView {
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),
             frames_skipped: total(&camera.totals.skipped),
+            latency_p50_ms: latency.p50.map(millis),
+            latency_p99_ms: latency.p99.map(millis),
             picture_age_seconds: stats.last_picture.map(|last| last.elapsed().as_secs_f64()),
         }
     }
@@ -206,7 +211,6 @@ impl CameraView {
 impl ViewerView {
     fn of(viewer: &ViewerStats) -> Self {
         let latency = viewer.latency();
-        let millis = |time: std::time::Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
         Self {
             id: viewer.id,
             kind: viewer.kind.as_str(),
@@ -232,9 +236,19 @@ pub fn state_name(state: &CameraState) -> &'static str {
     }
 }
 
+/// Whether its pictures come.
+pub(super) fn gives_pictures(state: &CameraState) -> bool {
+    matches!(state, CameraState::Ready { .. } | CameraState::Closing { .. })
+}
+
 /// Pictures dropped on the way in, for whatever reason.
-pub(super) fn dropped(stats: &StreamStats) -> u64 {
+pub fn dropped(stats: &StreamStats) -> u64 {
     stats.dropped.iter().map(|(_, count)| count).sum::<u64>() + stats.forced_out
+}
+
+/// With two digits behind the point.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
 fn seconds(time: SystemTime) -> f64 {
