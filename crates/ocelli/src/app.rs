@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName};
 
@@ -21,15 +21,12 @@ pub struct App {
     pub connections: Arc<Connections>,
     /// When the program started.
     pub started: Instant,
-    /// The same on the wall clock.
-    pub started_at: SystemTime,
 }
 
 /// One camera.
 pub struct CameraEntry {
     source: String,
     camera: Camera,
-    policy: Policy,
     /// What its viewers got.
     pub totals: Arc<SentTotals>,
 }
@@ -61,7 +58,7 @@ impl CameraEntry {
             draw: Arc::new(notice::draw),
         };
         let camera = Camera::start(parts).expect("a new stream has no publisher");
-        Arc::new(Self { source: setup.source_text, camera, policy: setup.policy, totals: Arc::default() })
+        Arc::new(Self { source: setup.source_text, camera, totals: Arc::default() })
     }
 
     /// Its name.
@@ -82,11 +79,6 @@ impl CameraEntry {
     /// What it does now.
     pub fn status(&self) -> Status {
         self.camera.status()
-    }
-
-    /// When it runs.
-    pub fn policy(&self) -> Policy {
-        self.policy
     }
 
     /// Stops it now, without waiting for what its source has to put away.

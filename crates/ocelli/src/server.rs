@@ -1,8 +1,9 @@
 //! `ocelli serve`: from a checked configuration to running cameras and a listener, and back to nothing.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ocelli_hub::{Bounds, Policy};
@@ -56,10 +57,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         head_bytes: config.limits.request_head_bytes,
         head_timeout: config.limits.request_timeout,
     };
-    if let Some(sentence) = &config.chosen {
-        println!("{sentence}");
-    }
-    println!("Open {} to watch.", page_address(address));
+    greet(config, address);
     tokio::select! {
         () = http::serve(listener, router, app.connections.clone(), limits) => {}
         () = log_statistics(&app, config.stats_interval) => {}
@@ -86,7 +84,6 @@ fn start(config: &Config) -> Arc<App> {
         viewers: Viewers::new(config.limits.viewers),
         connections: Arc::<Connections>::default(),
         started: Instant::now(),
-        started_at: SystemTime::now(),
     })
 }
 
@@ -103,6 +100,12 @@ fn setup(camera: &CameraConfig, bounds: Bounds) -> CameraSetup {
         on_lost: camera.on_lost,
         bounds,
     }
+}
+
+/// Says what is shown and where. To nobody, if whoever started the program has closed its standard output.
+fn greet(config: &Config, address: std::net::SocketAddr) {
+    let chosen = config.chosen.iter().map(|sentence| format!("{sentence}\n")).collect::<String>();
+    let _ = writeln!(std::io::stdout(), "{chosen}Open {} to watch.", page_address(address));
 }
 
 /// Where a browser finds the page: a listener on every address is reached by this machine's own name.
@@ -128,7 +131,7 @@ async fn log_statistics(app: &App, every: Option<Duration>) {
                 fps = format!("{:.1}", stats.rate.frames_per_second),
                 kbit_s = (stats.rate.bits_per_second / 1000.0) as u64,
                 frames = stats.frames,
-                dropped = stats.dropped.iter().map(|(_, count)| count).sum::<u64>(),
+                dropped = http::dropped(&stats),
                 viewers = app.viewers.watching(camera.name()),
                 restarts = status.restarts,
                 "statistics"

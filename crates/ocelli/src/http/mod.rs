@@ -20,7 +20,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub use accept::{Connections, ListenerLimits, serve};
 pub use error::ApiError;
 pub use socket::tune;
-pub use status::state_name;
+pub use status::{dropped, state_name};
 
 use crate::app::App;
 use crate::config::Cors;
