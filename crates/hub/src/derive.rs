@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::task::AbortHandle;
 
-use crate::ring::{Bounds, Piece, Reader, Ring, RingSender, Want, ring};
+use crate::ring::{Piece, Reader, Ring, RingSender, Want, ring};
 use crate::stream::{Stream, Subscriber, lock};
 
 /// How one kind of derived stream is made. Its value is the key: two that are equal share one task and one ring.
@@ -92,8 +92,7 @@ impl Stream {
     }
 
     fn start<D: Derivation>(&self, derivation: D) -> Arc<Running<D::Piece>> {
-        // A derived ring feeds viewers that skip: a second of pictures is more than any of them falls behind.
-        let (sender, ring) = ring(Bounds { pieces: self.bounds().pieces, ..self.bounds() });
+        let (sender, ring) = ring(self.bounds());
         let input = self.subscribe(derivation.want());
         let task = tokio::spawn(derivation.run(input, sender)).abort_handle();
         Arc::new(Running { ring, task })
@@ -106,7 +105,7 @@ type Shared<D> = HashMap<D, Weak<Running<<D as Derivation>::Piece>>>;
 #[cfg(not(feature = "model"))]
 mod tests {
     use super::*;
-    use crate::{Item, Next};
+    use crate::{Bounds, Item, Next};
     use bytes::Bytes;
     use ocelli_media::{Frame, MediaTime, Track, TrackId};
 

@@ -192,7 +192,10 @@ impl<T: Piece> RingSender<T> {
         }
         self.wake();
     }
+}
 
+impl<T> RingSender<T> {
+    /// Wakes those who waited, with the lock given back: they take it themselves.
     fn wake(&mut self) {
         for waker in self.wakers.drain(..) {
             waker.wake();
@@ -207,9 +210,7 @@ impl<T> Drop for RingSender<T> {
             state.closed = true;
             state.take_wakers(&mut self.wakers);
         }
-        for waker in self.wakers.drain(..) {
-            waker.wake();
-        }
+        self.wake();
     }
 }
 

@@ -165,8 +165,6 @@ pub struct StreamStats {
     pub last_picture: Option<Instant>,
     /// What the frames are, once it is known.
     pub tracks: Option<Arc<Tracks>>,
-    /// Subscribers of the frames and of what is derived from them.
-    pub viewers: usize,
 }
 
 /// How many watch, and a signal when somebody does.
@@ -262,7 +260,6 @@ impl Stream {
             rate,
             last_picture,
             tracks,
-            viewers: self.viewers(),
         }
     }
 
