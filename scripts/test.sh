@@ -11,6 +11,9 @@ node --test tests/page/*.test.mjs
 step "every crate, and the whole system against real cameras and viewers"
 cargo test --workspace --locked
 
+step "the ring of pictures, under a model checker"
+cargo test -p ocelli-hub --features model --locked ring::model
+
 step "the page in a browser"
 # The program that the tests above were built with: building it alone would choose other features of its
 # dependencies and compile them all again.
