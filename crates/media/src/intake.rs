@@ -50,6 +50,9 @@ impl Intake {
         // The tail of an allocation is left unused when the next picture would not fit: moving its first bytes now is
         // cheaper than moving most of it later.
         let cramped = capacity < expected && length <= expected / 8;
+        // What is left of an allocation after damage may be a few bytes, which discarding would hand out for ever: a
+        // picture without end was then read one byte at a time.
+        let cramped = cramped || capacity < self.least_bytes / 8;
         if length == capacity || cramped {
             let doubled = (2 * length).min(self.longest_bytes.saturating_add(self.least_bytes));
             let target = expected.max(doubled).max(length + self.least_bytes);
@@ -111,6 +114,19 @@ mod tests {
             assert_eq!(intake.take(picture.len()), picture);
         }
         assert_eq!(intake.room().capacity(), 112_500);
+    }
+
+    #[test]
+    fn what_is_left_behind_a_discarded_picture_is_not_read_into_for_ever() {
+        let mut intake = Intake::new(100_000);
+        while intake.bytes().len() <= 100_000 {
+            let room = intake.room();
+            room.resize(room.capacity(), 1);
+        }
+        intake.discard(intake.bytes().len() - 1);
+        intake.discard(1);
+        let room = intake.room();
+        assert!(room.capacity() - room.len() >= LEAST_BYTES / 8);
     }
 
     #[test]
