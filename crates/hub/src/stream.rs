@@ -350,6 +350,9 @@ impl Publisher {
     /// The next frame is the first of a new run of the source.
     pub(crate) fn begin_run(&mut self) {
         self.seen_first = false;
+        // A run that ended right after its first picture may have left the signal behind, and this one would count as
+        // giving pictures before it has given any.
+        std::pin::pin!(self.stream.first_picture.notified()).enable();
     }
 
     /// Forgets what was published, so that nobody starts at an old picture.

@@ -15,6 +15,8 @@ use crate::stream::Item;
 enum Run {
     /// This many pictures, then the error.
     Fails(u8, &'static str),
+    /// One picture, and the error right behind it.
+    Flashes(&'static str),
     /// This many pictures, then silence for ever.
     Hangs(u8),
 }
@@ -38,6 +40,11 @@ impl Source for Scripted {
         Box::pin(async move {
             let (pictures, error) = match self.runs.pop_front() {
                 Some(Run::Fails(pictures, error)) => (pictures, Some(error)),
+                Some(Run::Flashes(error)) => {
+                    out.set_tracks(vec![Track::jpeg(None)]);
+                    out.push(frame(b"picture"));
+                    return Err(SourceError::lost(error));
+                }
                 Some(Run::Hangs(pictures)) => (pictures, None),
                 None => return Err(SourceError::refused("the script is over")),
             };
@@ -105,6 +112,16 @@ async fn the_cause_stays_visible_while_the_camera_is_tried_again() {
     assert_eq!(watch(&camera, 2).await, ["picture", "notice"]);
     assert!(matches!(camera.status().state, State::Lost { .. }));
     assert_eq!(camera.status().cause.as_deref(), Some("it broke"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_ready_by_the_picture_of_the_run_before_it() {
+    let (camera, _) = camera([Run::Flashes("it broke"), Run::Hangs(0)], Policy::default(), OnLost::Picture);
+    assert_eq!(watch(&camera, 2).await, ["picture", "notice"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let status = camera.status();
+    assert!(matches!(status.state, State::Starting { .. }), "{status:?}");
+    assert_eq!((status.restarts, status.cause.as_deref()), (1, Some("it broke")));
 }
 
 #[tokio::test(start_paused = true)]
