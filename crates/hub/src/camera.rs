@@ -213,6 +213,8 @@ impl Driver {
         let lost = matches!(self.supervisor.state(), State::Lost { .. });
         let repeats = lost && self.on_lost == OnLost::Picture && self.stream.viewers() > 0;
         tokio::select! {
+            // A try that is due goes before the notice that it is due.
+            biased;
             () = self.stream.demand_changed() => self.note_demand(),
             () = until(self.supervisor.deadline()) => {
                 let action = self.supervisor.tick(now(), fastrand::f64());
