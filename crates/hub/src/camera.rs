@@ -116,6 +116,11 @@ impl Camera {
         self.task.abort();
     }
 
+    /// The source has been dropped.
+    pub fn has_stopped(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Stops the source and waits until it is dropped.
     pub async fn stop(mut self) {
         self.abort();

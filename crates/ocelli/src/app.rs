@@ -85,6 +85,11 @@ impl CameraEntry {
     pub fn stop(&self) {
         self.camera.abort();
     }
+
+    /// Its source has been dropped, and whatever it has to put away is known.
+    pub fn has_stopped(&self) -> bool {
+        self.camera.has_stopped()
+    }
 }
 
 impl fmt::Debug for CameraEntry {

@@ -67,10 +67,15 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     for camera in &app.cameras {
         camera.stop();
     }
-    drop(app);
-    // A camera's task drops its source in its own time; only then does the source's process count as ending.
-    tokio::task::yield_now().await;
-    if tokio::time::timeout(STOP_LIMIT, sources::exec::all_ended()).await.is_err() {
+    let stopped = async {
+        // A camera's task may be starting a process at this moment, which nobody knows of yet: first the tasks, then
+        // what they leave behind.
+        while !app.cameras.iter().all(|camera| camera.has_stopped()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sources::exec::all_ended().await;
+    };
+    if tokio::time::timeout(STOP_LIMIT, stopped).await.is_err() {
         tracing::warn!("a camera's process did not end in time");
     }
     Ok(())
@@ -148,6 +153,8 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            // Nobody is left to end a camera's process that does not end by itself.
+            sources::exec::kill_all();
             std::process::exit(1);
         });
     })
@@ -162,6 +169,8 @@ fn log_to_stderr(config: &Config) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
+        // It would say on standard error that standard error is gone, panic, and take the camera that logged with it.
+        .log_internal_errors(false)
         .try_init();
 }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -18,19 +18,30 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How often a group whose leader has ended is looked at for others.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Groups whose end is not yet seen. Processes belong to the whole program, and so does their count.
-static LIVING: AtomicUsize = AtomicUsize::new(0);
+/// Groups whose end is not yet seen. Processes belong to the whole program, and so does the list of them.
+static LIVING: Mutex<Vec<Option<Pid>>> = Mutex::new(Vec::new());
 static ENDED: Notify = Notify::const_new();
 
 /// Waits until every process that was started has ended, with its group.
 pub async fn all_ended() {
     loop {
         let ended = ENDED.notified();
-        if LIVING.load(Ordering::Acquire) == 0 {
+        if living().is_empty() {
             return;
         }
         ended.await;
     }
+}
+
+/// Kills every process that was started, with its group, for a program that cannot wait for them to end.
+pub fn kill_all() {
+    for id in living().iter() {
+        signal(*id, Signal::KILL);
+    }
+}
+
+fn living() -> MutexGuard<'static, Vec<Option<Pid>>> {
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child that leads a process group.
@@ -41,12 +52,17 @@ pub(super) struct Group {
     id: Option<Pid>,
 }
 
-/// Counts a group as living until it is dropped.
-struct Living;
+/// Lists a group as living until it is dropped.
+struct Living(Option<Pid>);
 
 impl Drop for Living {
     fn drop(&mut self) {
-        LIVING.fetch_sub(1, Ordering::AcqRel);
+        {
+            let mut living = living();
+            if let Some(index) = living.iter().position(|id| *id == self.0) {
+                living.swap_remove(index);
+            }
+        }
         ENDED.notify_waiters();
     }
 }
@@ -54,8 +70,8 @@ impl Drop for Living {
 impl Group {
     /// Takes a child that was just started as the leader of a group of its own.
     pub(super) fn new(child: Child) -> Self {
-        LIVING.fetch_add(1, Ordering::AcqRel);
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        living().push(id);
         Self { child: Some(child), id }
     }
 
@@ -84,7 +100,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let living = Living;
+        let living = Living(self.id);
         let (Some(child), id) = (self.child.take(), self.id) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {

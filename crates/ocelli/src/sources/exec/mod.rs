@@ -16,7 +16,7 @@ use tokio::process::{ChildStdout, Command};
 
 use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, hide_user};
 use group::Group;
-pub use group::all_ended;
+pub use group::{all_ended, kill_all};
 use stderr::LastLines;
 
 #[cfg(test)]
