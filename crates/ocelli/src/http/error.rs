@@ -50,6 +50,25 @@ impl ApiError {
     }
 }
 
+/// Words of the router's own errors that are passed on.
+const MAX_WORDS_BYTES: usize = 1024;
+
+/// Gives an error of the router itself, which is plain text (a path that is no UTF-8, a parameter given twice), the
+/// form that every other error has.
+pub(super) async fn as_json(response: Response) -> Response {
+    let is_text = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_text {
+        return response;
+    }
+    let status = response.status();
+    let words = axum::body::to_bytes(response.into_body(), MAX_WORDS_BYTES).await.unwrap_or_default();
+    let words: String = String::from_utf8_lossy(&words).chars().take(200).collect();
+    ApiError::new(status, words, "the address or its parameters are not as they should be").into_response()
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = Body { error: self.error, hint: self.hint };

@@ -43,6 +43,7 @@ pub fn router(app: Arc<App>, cors: &Cors) -> Router {
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(0))
+        .layer(axum::middleware::map_response(error::as_json))
         .with_state(app);
     match cors_layer(cors) {
         Some(layer) => router.layer(layer),
