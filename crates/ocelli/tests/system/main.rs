@@ -1,0 +1,13 @@
+//! The whole program from outside: the built binary, real processes as cameras, real sockets as viewers.
+//!
+//! Every wait is a poll with a deadline. Rates are those of small, slow test patterns, so that they hold on a busy
+//! machine.
+#![allow(clippy::unwrap_used)] // helpers of tests fail a test by panicking
+
+mod camera_faults;
+mod client;
+mod http_abuse;
+mod http_contract;
+mod lifecycle;
+mod processes;
+mod server;
