@@ -151,7 +151,7 @@ fn a_second_signal_ends_it_at_once_with_its_cameras() {
     // A camera that ignores SIGTERM would otherwise take its two seconds.
     let file = picture("baseline.jpg");
     let mut server =
-        Server::camera(&format!("exec:sh -c 'trap : TERM; cat {file}; while :; do sleep 0.1; done'"));
+        Server::camera(&format!("exec:sh -c 'trap \"\" TERM; cat {file}; while :; do sleep 0.1; done'"));
     server.until_state("cam", "ready");
     let [leader] = server.groups()[..] else { panic!("one camera") };
     processes::signal(server.id(), rustix::process::Signal::INT);
