@@ -33,11 +33,6 @@ impl Intake {
         }
     }
 
-    /// The same, allocating at least `least_bytes` at once.
-    pub(crate) fn with_least(self, least_bytes: usize) -> Self {
-        Self { least_bytes: least_bytes.max(1), ..self }
-    }
-
     /// What has been read and neither taken nor discarded.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer

@@ -31,10 +31,8 @@ pub enum Event {
 /// One picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The JPEG, from SOI to EOI. Empty if the reader only skims.
+    /// The JPEG, from SOI to EOI.
     pub data: Bytes,
-    /// Its length in bytes.
-    pub length: u64,
     /// X-Timestamp: when the picture was taken, since the Unix epoch.
     pub timestamp: Option<Duration>,
 }
@@ -49,7 +47,6 @@ pub struct Reader {
     intake: Intake,
     boundary: Boundary,
     max_part_bytes: usize,
-    skims: bool,
     place: Place,
     garbage_bytes: u64,
 }
@@ -63,8 +60,6 @@ enum Place {
     Head { head: Head, used_bytes: usize, scanned: usize },
     /// At the start of a picture.
     Picture { head: Head, walker: Walker },
-    /// Within a picture that is only counted.
-    Skim { head: Head, length: u64, left: u64, starts_well: bool },
     /// Within a part that is dropped, `left` bytes before its end.
     Skip { left: u64 },
 }
@@ -79,19 +74,9 @@ impl Reader {
             intake: Intake::new(max_part_bytes),
             boundary: Boundary::new(boundary),
             max_part_bytes,
-            skims: false,
             place: BETWEEN,
             garbage_bytes: 0,
         }
-    }
-
-    /// The same, but it only counts: parts come without data, and of a part with a length only the first and last two
-    /// bytes are looked at. `buffer_bytes` is the room that it offers to read into.
-    pub fn skimming(boundary: &str, max_part_bytes: usize, buffer_bytes: usize) -> Self {
-        let mut reader = Self::new(boundary, max_part_bytes);
-        reader.skims = true;
-        reader.intake = reader.intake.with_least(buffer_bytes);
-        reader
     }
 
     /// The buffer to append the body's next bytes to; there is always some spare capacity, about the rest of the
@@ -107,24 +92,6 @@ impl Reader {
         self.intake.feed(bytes)
     }
 
-    /// How many of the body's next bytes a skimming reader has no wish to see. They may be thrown away unread (Linux:
-    /// `recv` with `MSG_TRUNC`) if [`skipped`](Self::skipped) is told. Ask when `next_event` has nothing more.
-    pub fn skippable(&self) -> u64 {
-        match self.place {
-            Place::Skim { left, starts_well: true, .. } => left.saturating_sub(2),
-            Place::Skip { left } => left,
-            _ => 0,
-        }
-    }
-
-    /// Says that `bytes` of the body's next bytes were thrown away; at most [`skippable`](Self::skippable).
-    pub fn skipped(&mut self, bytes: u64) {
-        match &mut self.place {
-            Place::Skim { left, .. } | Place::Skip { left } => *left = left.saturating_sub(bytes),
-            Place::Between { .. } | Place::Head { .. } | Place::Picture { .. } => {}
-        }
-    }
-
     /// The next finding in what has been read; `None` when more must be read first.
     pub fn next_event(&mut self) -> Option<Event> {
         loop {
@@ -132,7 +99,6 @@ impl Reader {
                 Place::Between { scanned, mid_line } => self.between(scanned, mid_line),
                 Place::Head { head, used_bytes, scanned } => self.head(head, used_bytes, scanned),
                 Place::Picture { .. } => self.picture(),
-                Place::Skim { head, length, left, starts_well } => self.skim(head, length, left, starts_well),
                 Place::Skip { left } => self.skip(left),
             };
             match progress {
@@ -216,12 +182,7 @@ impl Reader {
     }
 
     fn begin_picture(&mut self, head: Head) {
-        self.place = match head.length {
-            Some(length) if self.skims && length <= self.max_part_bytes as u64 => {
-                Place::Skim { head, length, left: length, starts_well: false }
-            }
-            _ => Place::Picture { head, walker: Walker::new() },
-        };
+        self.place = Place::Picture { head, walker: Walker::new() };
     }
 
     /// Walks on through a picture.
@@ -242,13 +203,8 @@ impl Reader {
         match walker.end(&bytes[..limit]) {
             Ok(Some(length)) if length <= self.max_part_bytes => {
                 self.place = BETWEEN;
-                let data = if self.skims {
-                    self.intake.discard(length);
-                    Bytes::new()
-                } else {
-                    self.intake.take(length)
-                };
-                Progress::Found(Event::Part(Part { data, length: length as u64, timestamp: head.timestamp }))
+                let data = self.intake.take(length);
+                Progress::Found(Event::Part(Part { data, timestamp: head.timestamp }))
             }
             Ok(Some(length)) => self.drop_picture(DropReason::TooLarge, length, BETWEEN),
             Ok(None) if limit > self.max_part_bytes => {
@@ -281,41 +237,6 @@ impl Reader {
                 self.drop_picture(reason, length, Place::Between { scanned: 0, mid_line: false })
             }
         }
-    }
-
-    /// Counts on through a picture.
-    fn skim(&mut self, head: Head, length: u64, left: u64, starts_well: bool) -> Progress {
-        let bytes = self.intake.bytes();
-        if !starts_well {
-            match bytes {
-                [] | [_] if length > 2 => return Progress::Starved,
-                [0xFF, 0xD8, ..] => self.place = Place::Skim { head, length, left, starts_well: true },
-                _ => {
-                    self.place = Place::Skip { left };
-                    return dropped(DropReason::Damaged(JpegError::NoStart), length);
-                }
-            }
-            return Progress::Moved;
-        }
-        let here = left.min(bytes.len() as u64) as usize;
-        if here as u64 == left {
-            let ends_well = here >= 2 && bytes[here - 2..here] == [0xFF, 0xD9];
-            self.intake.discard(here);
-            self.place = BETWEEN;
-            if !ends_well {
-                return dropped(DropReason::Damaged(JpegError::Truncated { at: length as usize }), length);
-            }
-            return Progress::Found(Event::Part(Part {
-                data: Bytes::new(),
-                length,
-                timestamp: head.timestamp,
-            }));
-        }
-        // The last two bytes are kept until they can be looked at together.
-        let now = (here as u64).min(left.saturating_sub(2));
-        self.intake.discard(now as usize);
-        self.place = Place::Skim { head, length, left: left - now, starts_well };
-        Progress::Starved
     }
 
     fn skip(&mut self, left: u64) -> Progress {

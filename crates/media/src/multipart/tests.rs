@@ -9,7 +9,8 @@ use crate::testdata::{PICTURES, picture};
 
 const LIMIT: usize = 8 << 10;
 
-fn read_with(mut reader: Reader, bytes: &[u8], chunk: usize) -> Vec<Event> {
+fn read(bytes: &[u8], chunk: usize) -> Vec<Event> {
+    let mut reader = Reader::new("frame", LIMIT);
     let mut events = Vec::new();
     for mut now in bytes.chunks(chunk) {
         while !now.is_empty() {
@@ -18,10 +19,6 @@ fn read_with(mut reader: Reader, bytes: &[u8], chunk: usize) -> Vec<Event> {
         }
     }
     events
-}
-
-fn read(bytes: &[u8], chunk: usize) -> Vec<Event> {
-    read_with(Reader::new("frame", LIMIT), bytes, chunk)
 }
 
 fn pictures(events: &[Event]) -> Vec<Bytes> {
@@ -111,7 +108,7 @@ fn the_time_of_the_picture_is_read() {
     let bytes = [b"--frame\r\nX-Timestamp: 1700000000.250000\r\n\r\n", picture("grey")].concat();
     let Some(Event::Part(part)) = read(&bytes, 10).pop() else { panic!("no part") };
     assert_eq!(part.timestamp, Some(Duration::new(1_700_000_000, 250_000_000)));
-    assert_eq!(part.length, picture("grey").len() as u64);
+    assert_eq!(part.data, picture("grey"));
 }
 
 #[test]
@@ -173,37 +170,6 @@ fn endless_garbage_is_counted_and_takes_no_memory() {
     }
 }
 
-#[test]
-fn skimming_counts_the_same_parts_and_lets_bytes_be_thrown_away() {
-    let (_, body) = bodies().swap_remove(0);
-    let mut reader = Reader::skimming("frame", LIMIT, 256);
-    let mut left = &body[..];
-    let mut lengths = Vec::new();
-    let mut thrown_away = 0;
-    while !left.is_empty() {
-        let skip = (reader.skippable() as usize).min(left.len());
-        reader.skipped(skip as u64);
-        thrown_away += skip;
-        left = reader.feed(&left[skip..]);
-        while let Some(event) = reader.next_event() {
-            let Event::Part(part) = event else { panic!("{event:?}") };
-            lengths.push(part.length as usize);
-        }
-    }
-    assert_eq!(lengths, [picture("baseline").len(), picture("exif-thumbnail").len()]);
-    assert!(thrown_away > body.len() * 3 / 4);
-}
-
-#[test]
-fn skimming_sees_parts_that_do_not_begin_or_end_as_pictures_do() {
-    let body = b"--frame\r\nContent-Length: 6\r\n\r\nsorry!\r\n--frame\r\nContent-Length: 6\r\n\r\n\xFF\xD8four\r\n\
-        --frame\r\nContent-Length: 6\r\n\r\n\xFF\xD8ok\xFF\xD9\r\n--frame\r\nContent-Length: 1\r\n\r\n\xFF\r\n--frame\r\n";
-    for chunk in [1, 2, 5, 1000] {
-        let events = read_with(Reader::skimming("frame", LIMIT, 64), body, chunk);
-        assert_eq!((pictures(&events).len(), lost(&events)), (1, 3), "chunks of {chunk}");
-    }
-}
-
 proptest! {
     #[test]
     fn what_is_written_is_read(
@@ -226,8 +192,7 @@ proptest! {
         }
         let expected: Vec<_> = parts.iter().map(|(index, _, timestamp)| Event::Part(Part {
             data: Bytes::from_static(PICTURES[*index].1),
-            length: PICTURES[*index].1.len() as u64,
-            timestamp: timestamp.map(|seconds| Duration::new(seconds.into(), 1000)),
+                timestamp: timestamp.map(|seconds| Duration::new(seconds.into(), 1000)),
         })).collect();
         prop_assert_eq!(read(&bytes, chunk), expected);
     }
