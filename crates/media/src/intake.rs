@@ -16,7 +16,6 @@ const LEAST_BYTES: usize = 16 << 10;
 pub(crate) struct Intake {
     buffer: BytesMut,
     longest_bytes: usize,
-    least_bytes: usize,
     lengths: [usize; REMEMBERED],
     taken: usize,
 }
@@ -24,13 +23,7 @@ pub(crate) struct Intake {
 impl Intake {
     /// An empty buffer, which has allocated nothing, for pictures of up to `longest_bytes`.
     pub(crate) fn new(longest_bytes: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            longest_bytes,
-            least_bytes: LEAST_BYTES,
-            lengths: [0; REMEMBERED],
-            taken: 0,
-        }
+        Self { buffer: BytesMut::new(), longest_bytes, lengths: [0; REMEMBERED], taken: 0 }
     }
 
     /// What has been read and neither taken nor discarded.
@@ -47,10 +40,10 @@ impl Intake {
         let cramped = capacity < expected && length <= expected / 8;
         // What is left of an allocation after damage may be a few bytes, which discarding would hand out for ever: a
         // picture without end was then read one byte at a time.
-        let cramped = cramped || capacity < self.least_bytes / 8;
+        let cramped = cramped || capacity < LEAST_BYTES / 8;
         if length == capacity || cramped {
-            let doubled = (2 * length).min(self.longest_bytes.saturating_add(self.least_bytes));
-            let target = expected.max(doubled).max(length + self.least_bytes);
+            let doubled = (2 * length).min(self.longest_bytes.saturating_add(LEAST_BYTES));
+            let target = expected.max(doubled).max(length + LEAST_BYTES);
             let mut larger = BytesMut::with_capacity(target);
             larger.extend_from_slice(&self.buffer);
             self.buffer = larger;
