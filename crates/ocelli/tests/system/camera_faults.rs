@@ -171,9 +171,8 @@ fn a_flood_of_pictures_is_thinned_for_viewers_not_for_the_camera_beside() {
 #[test]
 fn one_that_ignores_sigterm_and_leaves_grandchildren_is_killed_with_them() {
     let file = picture("baseline.jpg");
-    let script = format!(
-        "trap \"\" TERM; (while :; do sleep 0.1; done) & while cat {file}; do sleep 0.1; done"
-    );
+    let script =
+        format!("trap \"\" TERM; (while :; do sleep 0.1; done) & while cat {file}; do sleep 0.1; done");
     let server = Server::camera(&shell(&script));
     server.until_state("cam", "ready");
     let [leader] = server.groups()[..] else { panic!("one camera") };

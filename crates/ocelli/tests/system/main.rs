@@ -9,5 +9,6 @@ mod client;
 mod http_abuse;
 mod http_contract;
 mod lifecycle;
+mod peers;
 mod processes;
 mod server;
