@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,9 +16,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use super::patience::{self, Patient};
 use super::socket;
 use super::takeover::Takeover;
 
@@ -29,6 +30,8 @@ const MIN_HEAD_BYTES: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long to wait when the machine has no file descriptor left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Refused clients that are told so at the same time; more are closed without a word.
+const REFUSALS: usize = 64;
 
 /// What the listener allows.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +85,7 @@ pub async fn serve(
     limits: ListenerLimits,
 ) {
     let mut tasks = JoinSet::new();
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         while tasks.try_join_next().is_some() {}
         let (stream, peer) = match listener.accept().await {
@@ -94,7 +98,10 @@ pub async fn serve(
         connections.accepted.fetch_add(1, Ordering::Relaxed);
         if connections.open() >= limits.connections {
             connections.refused.fetch_add(1, Ordering::Relaxed);
-            tasks.spawn(refuse(stream, peer, limits.connections));
+            tracing::debug!(%peer, limit = limits.connections, "connection refused: too many are open");
+            if let Ok(place) = refusals.clone().try_acquire_owned() {
+                tasks.spawn(refuse(stream, place));
+            }
             continue;
         }
         connections.open.fetch_add(1, Ordering::Relaxed);
@@ -116,9 +123,8 @@ async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-/// Tells a client that there are too many, without a task that it could hold on to.
-async fn refuse(mut stream: TcpStream, peer: SocketAddr, limit: usize) {
-    tracing::debug!(%peer, limit, "connection refused: too many are open");
+/// Tells a client that there are too many.
+async fn refuse(mut stream: TcpStream, place: OwnedSemaphorePermit) {
     let body = "{\"error\":\"too many connections\",\"hint\":\"try again later\"}\n";
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\n\
@@ -127,6 +133,8 @@ async fn refuse(mut stream: TcpStream, peer: SocketAddr, limit: usize) {
     );
     // A fresh socket's buffer takes an answer of this size at once; a client that is gone needs none.
     let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(answer.as_bytes())).await;
+    patience::close(stream).await;
+    drop(place);
 }
 
 /// One connection's life: ordinary requests through hyper, until one of them takes the socket over.
@@ -146,21 +154,22 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_bytes.max(MIN_HEAD_BYTES))
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let taken = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (taken, ended) {
         (Some((run, head)), _) => {
-            let stream = connection.into_parts().io.into_inner();
+            let stream = connection.into_parts().io.into_inner().into_inner();
             // hyper's buffers are freed before the stream begins, which may take days.
             let running: super::takeover::Running = run(stream, head);
             running.await;
         }
-        (None, Ok(())) => {
-            let mut stream = connection.into_parts().io.into_inner();
-            let _ = pin!(tokio::time::timeout(Duration::from_secs(1), stream.shutdown())).await;
+        (None, ended) => {
+            if let Err(error) = ended {
+                tracing::debug!(%peer, "connection ended: {error}");
+            }
+            patience::close(connection.into_parts().io.into_inner()).await;
         }
-        (None, Err(error)) => tracing::debug!(%peer, "connection ended: {error}"),
     }
 }
 

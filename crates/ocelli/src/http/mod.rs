@@ -4,6 +4,7 @@ mod accept;
 mod error;
 mod metrics;
 mod page;
+mod patience;
 mod picture;
 mod socket;
 mod status;
