@@ -83,14 +83,10 @@ impl Group {
         self.child().stderr.take().expect("standard error was piped and not yet taken")
     }
 
-    /// Waits until the leader has ended; asks it to after a while, since it has closed its output.
-    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let deadline = Instant::now() + GRACE;
-        if let Ok(status) = timeout_at(deadline, self.child().wait()).await {
-            return status;
-        }
-        signal(self.id, Signal::KILL);
-        self.child().wait().await
+    /// Waits until the leader, which has closed its output, has ended as well. `None` if it goes on all the same; then
+    /// dropping the group ends it.
+    pub(super) async fn wait(&mut self) -> Option<io::Result<ExitStatus>> {
+        timeout_at(Instant::now() + GRACE, self.child().wait()).await.ok()
     }
 
     fn child(&mut self) -> &mut Child {

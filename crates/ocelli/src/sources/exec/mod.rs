@@ -94,10 +94,11 @@ impl ExecSource {
     }
 
     /// "`ffmpeg` ended with status 1: /dev/video0: No such file or directory".
-    fn cause(&self, status: io::Result<ExitStatus>, lines: &str, fault: Option<&str>) -> String {
+    fn cause(&self, status: Option<io::Result<ExitStatus>>, lines: &str, fault: Option<&str>) -> String {
         let how = match status {
-            Ok(status) => ended(status),
-            Err(error) => format!("was lost: {error}"),
+            Some(Ok(status)) => ended(status),
+            Some(Err(error)) => format!("was lost: {error}"),
+            None => "closed its standard output and did not end".to_owned(),
         };
         let why = [lines, fault.unwrap_or_default()].into_iter().find(|text| !text.is_empty());
         let why = why.map(|why| format!(": {}", hide_user(why))).unwrap_or_default();

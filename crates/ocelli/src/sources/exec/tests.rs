@@ -38,6 +38,21 @@ async fn pictures_come_whole_and_the_end_names_status_and_last_words() {
 }
 
 #[tokio::test]
+async fn a_program_that_closes_its_output_and_goes_on_is_asked_to_end() {
+    let told = tempfile::NamedTempFile::new().expect("a temporary file");
+    let script =
+        "trap 'echo told >$0; exit' TERM; exec >&- 2>/dev/null; while :; do read line; sleep 0.01; done";
+    let command = format!("sh -c \"{script}\" {}", told.path().display());
+    let (error, ..) = run(&command, SourceOptions::default()).await;
+    assert_eq!(error, SourceError::lost("`sh` closed its standard output and did not end"));
+    let deadline = Instant::now() + DEADLINE;
+    while std::fs::read_to_string(told.path()).expect("readable") != "told\n" {
+        assert!(Instant::now() < deadline, "it was killed without a word");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn half_a_picture_is_counted_not_shown() {
     let file = picture_file(&[BASELINE, &BASELINE[..BASELINE.len() / 2]].concat());
     let (error, frames, damaged) =
