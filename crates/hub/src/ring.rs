@@ -122,11 +122,19 @@ struct Slot {
     want: Want,
     /// Sequence number of the next piece to read.
     cursor: u64,
-    /// It has read its first piece, so what it misses from here on is a loss.
-    started: bool,
-    /// Readers from before a [`RingSender::disconnect`] find the ring closed.
-    closed: bool,
+    phase: Phase,
     waker: Option<Waker>,
+}
+
+/// Where a reader is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It has read nothing yet and begins at a key.
+    New,
+    /// It has read its first piece, so what it misses from here on is a loss.
+    Reading,
+    /// It is from before a [`RingSender::disconnect`], and finds the ring closed.
+    Disconnected,
 }
 
 /// A ring that keeps at most `bounds`, empty.
@@ -186,7 +194,7 @@ impl<T: Piece> RingSender<T> {
         {
             let mut state = self.shared.lock();
             for slot in state.slots.iter_mut().flatten() {
-                slot.closed = true;
+                slot.phase = Phase::Disconnected;
             }
             state.take_wakers(&mut self.wakers);
         }
@@ -219,7 +227,7 @@ impl<T: Piece> Ring<T> {
     pub fn subscribe(&self, want: Want) -> Reader<T> {
         let mut state = self.shared.lock();
         let cursor = state.newest_key.unwrap_or_else(|| state.end());
-        let slot = Slot { want, cursor, started: false, closed: false, waker: None };
+        let slot = Slot { want, cursor, phase: Phase::New, waker: None };
         let index = match state.free.pop() {
             Some(index) => {
                 state.slots[index] = Some(slot);
@@ -325,13 +333,11 @@ impl<T> State<T> {
 impl<T: Piece> State<T> {
     /// The next thing for the reader in slot `index`, or `None` if it must wait.
     fn take(&mut self, index: usize, skipped: &mut u64) -> Option<Result<Next<T>, Closed>> {
-        let (want, cursor, started, disconnected) = {
-            let slot = self.slot(index);
-            (slot.want, slot.cursor, slot.started, slot.closed)
-        };
-        if disconnected {
+        let Slot { want, cursor, phase, .. } = *self.slot(index);
+        if phase == Phase::Disconnected {
             return Some(Err(Closed));
         }
+        let started = phase == Phase::Reading;
         let Some(target) = self.target(want, cursor, started) else {
             if !started {
                 // Nothing to start at yet: what is there need not be kept for this reader.
@@ -349,7 +355,7 @@ impl<T: Piece> State<T> {
             *skipped += passed_over;
         }
         slot.cursor = target + 1;
-        slot.started = true;
+        slot.phase = Phase::Reading;
         Some(Ok(Next::Piece(self.at(target).clone())))
     }
 
@@ -374,7 +380,7 @@ impl<T: Piece> State<T> {
     /// still wanted.
     fn trim(&mut self) -> u64 {
         let end = self.end();
-        let wanted_from = self.slots.iter().flatten().filter(|slot| !slot.closed);
+        let wanted_from = self.slots.iter().flatten().filter(|slot| slot.phase != Phase::Disconnected);
         let wanted_from = wanted_from.filter_map(|slot| match slot.want {
             Want::Latest => None,
             Want::Live if self.has_newer_start(slot.cursor) => self.newest_key,
