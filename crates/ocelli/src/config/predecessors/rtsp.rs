@@ -54,26 +54,7 @@ pub(super) fn read(
     let is_rtsp = ["rtsp://", "rtsps://"].iter().any(|scheme| url.text.starts_with(scheme));
     if is_rtsp && missing_kind(&url.text).is_some() {
         reader.plan("the RTSP client", "rtsp.url", url.place);
-        let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
-        let has_password = hide_user(&url.text) != url.text;
-        if has_password {
-            // Its command line, password and all, could be read by every user of the machine.
-            reader.warn(Some(url.place), "rtsp.url: FFmpeg does not read this camera, since it would show the password to every user of this machine");
-        } else if ffmpeg.flag("enabled") && around.machine.has_program(program) {
-            let mut request = Request::new(Device::Source(String::new()));
-            request.quality = quality;
-            request.fps = transcoding.known_integer("framerate");
-            (request.width, request.height) = resolution(&transcoding, reader);
-            let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
-            // Once with the values of variables and once with their names, in the words as in the address.
-            let command = |choose: fn(&Text) -> &str| {
-                let (before, after) = extra_words(&ffmpeg, choose);
-                through_ffmpeg(program, &[&transport[..], &before].concat(), choose(&url), &after, &request)
-            };
-            let secret = url.secret || ffmpeg.texts("extra_args").iter().any(|text| text.secret);
-            let (text, shown) = (command(|text| &text.text), command(|text| &text.shown));
-            let command = Text { text, shown, secret, ..url };
-            reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
+        if let Some(command) = command(&url, &rtsp, &transcoding, &ffmpeg, reader, around) {
             camera.source = (&command).into();
             check_source("rtsp.url", &command, &mut camera, reader);
         }
@@ -86,6 +67,43 @@ pub(super) fn read(
         }
     }
     config.cameras.push(camera);
+}
+
+/// The command line with which FFmpeg reads the camera and turns it into MJPEG, if it may and can.
+fn command(
+    url: &Text,
+    rtsp: &Section,
+    transcoding: &Section,
+    ffmpeg: &Section,
+    reader: &mut Reader<'_>,
+    around: Surroundings<'_>,
+) -> Option<Text> {
+    if hide_user(&url.text) != url.text {
+        // Its command line, password and all, could be read by every user of the machine.
+        reader.warn(Some(url.place), "rtsp.url: FFmpeg does not read this camera, since it would show the password to every user of this machine");
+        return None;
+    }
+    let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
+    if !ffmpeg.flag("enabled") || !around.machine.has_program(program) {
+        return None;
+    }
+    let mut request = Request::new(Device::Source(String::new()));
+    request.quality = transcoding.known_integer("quality");
+    request.fps = transcoding.known_integer("framerate");
+    (request.width, request.height) = resolution(transcoding, reader);
+    let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
+    // Once with the values of variables and once with their names, in the words as in the address.
+    let words = |choose: fn(&Text) -> &str| {
+        let (before, after) = extra_words(ffmpeg, choose);
+        through_ffmpeg(program, &[&transport[..], &before].concat(), choose(url), &after, &request)
+    };
+    reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
+    Some(Text {
+        text: words(|text| &text.text),
+        shown: words(|text| &text.shown),
+        secret: url.secret || ffmpeg.texts("extra_args").iter().any(|text| text.secret),
+        place: url.place,
+    })
 }
 
 fn server(server: &Section, config: &mut Config, reader: &mut Reader<'_>) {
