@@ -1,3 +1,5 @@
+//! Every format and size, against pictures that libjpeg-turbo decodes again.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Real encoders' pictures, broken ones, and arbitrary bytes.
+
 use proptest::prelude::*;
 
 use super::*;

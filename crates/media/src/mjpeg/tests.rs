@@ -1,3 +1,5 @@
+//! Runs of real pictures, whole, cut and mixed with garbage, in pieces of every length.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Bodies as cameras write them, whole and broken, in pieces of every length.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The command lines chosen on machines that are made up.
+
 use super::*;
 
 const PI: MadeUp =

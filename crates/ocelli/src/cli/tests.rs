@@ -1,3 +1,5 @@
+//! Command lines, the predecessors' among them, and what `check` says.
+
 use super::*;
 use crate::capture::{MadeUp, System};
 

@@ -1,3 +1,5 @@
+//! Files and flags: what they mean, what is wrong with them, and what must not be shown.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Real files and folders, whole and broken.
+
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;

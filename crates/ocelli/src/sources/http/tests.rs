@@ -1,3 +1,5 @@
+//! Cameras with a web server, played by sockets of this machine.
+
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
