@@ -42,6 +42,7 @@ fetch() { wget -q -O "$2" "$base$1" 2>/dev/null; }
 camera() { fetch /api/v1/cameras/cam /tmp/camera && cat /tmp/camera; }
 ready() { camera | grep -q '"state":"ready"'; }
 says() { camera | grep -q "\"cause\":\"[^\"]*$1"; }
+notes() { camera | grep -q "\"note\":\"[^\"]*$1"; }
 lost() { camera | grep -q '"state":"lost"' && says "$1"; }
 logged() { grep -q "$1" /tmp/log; }
 snapshot() { # WIDTH HEIGHT FILE: a whole baseline JPEG of this size
@@ -122,6 +123,7 @@ end stop && pass stop
 serve "cam=v4l2:///dev/video0?width=641&height=487&fps=24"
 check size-differs 10 picture 640 480 /tmp/picture
 check size-said 5 logged "asked for 641x487, .*got 640x480"
+check size-noted 5 notes "asked for 641x487, .*got 640x480"
 end size-differs
 
 serve "cam=$video0&ctrl.brightnes=1"

@@ -146,6 +146,7 @@ struct Meter {
     rate: RateMeter,
     last_picture: Option<Instant>,
     tracks: Option<Arc<Tracks>>,
+    note: Option<Arc<str>>,
 }
 
 /// A stream's numbers at a time.
@@ -165,6 +166,8 @@ pub struct StreamStats {
     pub last_picture: Option<Instant>,
     /// What the frames are, once it is known.
     pub tracks: Option<Arc<Tracks>>,
+    /// What the camera's owner should know of it though it works: "asked for 641x487, got 640x480".
+    pub note: Option<Arc<str>>,
 }
 
 /// How many watch, and a signal when somebody does.
@@ -247,9 +250,9 @@ impl Stream {
 
     /// Its numbers now.
     pub fn stats(&self) -> StreamStats {
-        let (rate, last_picture, tracks) = {
+        let (rate, last_picture, tracks, note) = {
             let mut meter = lock(&self.meter);
-            (meter.rate.rate(now()), meter.last_picture, meter.tracks.clone())
+            (meter.rate.rate(now()), meter.last_picture, meter.tracks.clone(), meter.note.clone())
         };
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StreamStats {
@@ -260,6 +263,7 @@ impl Stream {
             rate,
             last_picture,
             tracks,
+            note,
         }
     }
 
@@ -331,6 +335,11 @@ impl Publisher {
         self.stream.counters.dropped[reason as usize].fetch_add(frames, Ordering::Relaxed);
     }
 
+    /// Says what the camera's owner should know though the camera works, until the source is run again.
+    pub fn note(&mut self, note: &str) {
+        lock(&self.stream.meter).note = Some(note.into());
+    }
+
     /// Waits until somebody asks for a keyframe.
     pub async fn keyframe_wanted(&mut self) {
         self.stream.keyframe_wanted.notified().await;
@@ -350,6 +359,7 @@ impl Publisher {
     /// The next frame is the first of a new run of the source.
     pub(crate) fn begin_run(&mut self) {
         self.seen_first = false;
+        lock(&self.stream.meter).note = None;
         // A run that ended right after its first picture may have left the signal behind, and this one would count as
         // giving pictures before it has given any.
         std::pin::pin!(self.stream.first_picture.notified()).enable();

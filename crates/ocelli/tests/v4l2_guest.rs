@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const CHECKS: [&str; 28] = [
+const CHECKS: [&str; 29] = [
     "devices",
     "format-yuyv",
     "format-uyvy",
@@ -33,6 +33,7 @@ const CHECKS: [&str; 28] = [
     "stop",
     "size-differs",
     "size-said",
+    "size-noted",
     "control-mistake",
     "control-range",
     "format-missing",

@@ -24,6 +24,7 @@ pub(super) struct CameraView {
     source: String,
     state: &'static str,
     cause: Option<String>,
+    note: Option<String>,
     retry_in_seconds: Option<f64>,
     restarts: u64,
     codec: Option<String>,
@@ -177,6 +178,7 @@ impl CameraView {
             source: camera.source().to_owned(),
             state: state_name(&status.state),
             cause: status.cause.as_deref().map(str::to_owned),
+            note: stats.note.as_deref().map(str::to_owned),
             retry_in_seconds: match status.state {
                 CameraState::Lost { retry_at, .. } => {
                     Some(retry_at.saturating_duration_since(Instant::now()).as_secs_f64())

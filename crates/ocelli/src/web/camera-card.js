@@ -162,7 +162,8 @@ export class CameraCard extends HTMLElement {
       return { tone: "quiet", label: "Snapshots", detail: status.cause ? sentence(status.cause) : null };
     }
     if (camera.state === "idle") return { tone: "quiet", label: "Idle", detail: null };
-    return this.live ? { tone: "good", label: "Live", detail: null } : { tone: "quiet", label: "Ready", detail: null };
+    const detail = camera.note ? sentence(camera.note) : null;
+    return this.live ? { tone: "good", label: "Live", detail } : { tone: "quiet", label: "Ready", detail };
   }
 
   /** @param {Camera} camera @returns {Record<keyof typeof FIGURES, string>} */

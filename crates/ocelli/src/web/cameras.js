@@ -13,6 +13,7 @@ const GIVE_UP_MS = 5000;
  * @property {string} source
  * @property {"ready" | "starting" | "idle" | "lost" | "disabled"} state
  * @property {string | null} cause of the last failure
+ * @property {string | null} note what its owner should know though it works
  * @property {number | null} retry_in_seconds
  * @property {number} restarts
  * @property {string | null} codec

@@ -43,7 +43,7 @@ pub(super) struct Settings {
 
 /// Captures until the camera is lost or `stop` becomes readable. The device is closed on return.
 pub(super) fn run(settings: &Settings, stop: &OwnedFd, slot: &Slot) -> SourceError {
-    match open(settings).and_then(|camera| camera.run(settings, stop, slot)) {
+    match open(settings, slot).and_then(|camera| camera.run(settings, stop, slot)) {
         Ok(()) => SourceError::lost("stopped"),
         Err(error) => error,
     }
@@ -61,7 +61,7 @@ enum Maker {
     Encode { encoder: Encoder, format: PixelFormat, range: Range, stride: usize },
 }
 
-fn open(settings: &Settings) -> Result<Camera, SourceError> {
+fn open(settings: &Settings, slot: &Slot) -> Result<Camera, SourceError> {
     let path = &settings.path;
     let lost = |error| cause(path, error);
     let device = Device::open(path).map_err(lost)?;
@@ -83,7 +83,7 @@ fn open(settings: &Settings) -> Result<Camera, SourceError> {
     let got =
         Got { fourcc: negotiate::FourCc(pixels.fourcc), width: pixels.width, height: pixels.height, fps };
     set_controls(&device, settings)?;
-    report(settings, &got);
+    report(settings, &got, slot);
     let (Some(kind), Some(size)) = (got.fourcc.kind(), size(&got)) else {
         return Err(SourceError::refused(format!("{} gives {got:?}, which cannot be shown", path.display())));
     };
@@ -122,13 +122,15 @@ fn set_controls(device: &Device, settings: &Settings) -> Result<(), SourceError>
     settings.controls.iter().try_for_each(|(name, value)| controls::set(device, &known, name, value))
 }
 
-fn report(settings: &Settings, got: &Got) {
+fn report(settings: &Settings, got: &Got, slot: &Slot) {
     let device = settings.path.display();
     let rate = got.fps.map(|fps| format!(" at {} pictures a second", (fps * 100.0).round() / 100.0));
     let (fourcc, width, height, rate) = (got.fourcc, got.width, got.height, rate.unwrap_or_default());
     match differences(&settings.ask, got) {
         Some(differences) => {
-            tracing::warn!("{device}: {differences}; capturing {fourcc} {width}x{height}{rate}");
+            let note = format!("{differences}; capturing {fourcc} {width}x{height}{rate}");
+            tracing::warn!("{device}: {note}");
+            slot.note(note);
         }
         None => tracing::info!("{device}: capturing {fourcc} {width}x{height}{rate}"),
     }

@@ -17,6 +17,7 @@ pub(super) struct Slot {
 #[derive(Default)]
 struct State {
     tracks: Option<Tracks>,
+    note: Option<String>,
     frame: Option<Frame>,
     dropped: [u64; DropReason::ALL.len()],
     end: Option<SourceError>,
@@ -35,6 +36,12 @@ pub(super) enum Taken {
 impl Slot {
     pub(super) fn tracks(&self, tracks: Tracks) {
         self.lock().tracks = Some(tracks);
+        self.changed.notify_one();
+    }
+
+    /// What the camera's owner should know: see [`Publisher::note`].
+    pub(super) fn note(&self, note: String) {
+        self.lock().note = Some(note);
         self.changed.notify_one();
     }
 
@@ -69,6 +76,10 @@ impl Slot {
             let mut taken = None;
             if let Some(tracks) = state.tracks {
                 out.set_tracks(tracks);
+                taken = Some(Taken::Other);
+            }
+            if let Some(note) = state.note {
+                out.note(&note);
                 taken = Some(Taken::Other);
             }
             for reason in DropReason::ALL {
