@@ -10,15 +10,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
-/// A client that has taken nothing of its answer for this long is closed, as a stalled viewer is. Without, as many
-/// unread snapshots as there may be connections keep everybody else out for ever.
-const STALLED: Duration = Duration::from_secs(30);
+use crate::outputs::mjpeg::STALLED;
+
 /// How long a client may take to read the last answer and close.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How much it may send meanwhile.
 const LAST_BYTES: u64 = 4 << 20;
 
-/// A connection that fails when its peer has taken nothing for 30 s. Reading is not limited here.
+/// A connection that fails when its peer has taken nothing for [`STALLED`]. Without, as many unread snapshots as there
+/// may be connections keep everybody else out for ever. Reading is not limited here.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,

@@ -26,8 +26,8 @@ pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace;boundary=ocelli";
 const ADVANCE_HEADER: &[u8] = b"--ocelli\r\nContent-Type: image/jpeg\r\n\r\n";
 /// The same, behind a picture.
 const ADVANCE_NEXT: &[u8] = b"\r\n--ocelli\r\nContent-Type: image/jpeg\r\n\r\n";
-/// A viewer whose kernel has taken nothing for this long is closed: its machine is gone, or asleep.
-const STALLED: Duration = Duration::from_secs(30);
+/// A viewer, or any client, whose kernel has taken nothing for this long is closed: its machine is gone, or asleep.
+pub(crate) const STALLED: Duration = Duration::from_secs(30);
 
 /// A picture with the header block that goes before it, `Content-Length` and `X-Timestamp` included.
 #[derive(Clone, Debug)]
