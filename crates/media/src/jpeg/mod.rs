@@ -4,6 +4,7 @@
 
 mod error;
 mod header;
+pub mod rewrite;
 mod walk;
 
 pub use error::JpegError;
