@@ -1,0 +1,6 @@
+//! How pictures cross a network: RTP and its payload formats.
+//!
+//! This crate opens no socket and reads no clock: bytes and time are arguments and results, so that all of it can be tested
+//! with simulated networks and fuzzed.
+
+pub mod rtp;
