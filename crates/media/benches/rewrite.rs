@@ -14,9 +14,9 @@ use ocelli_media::jpeg::rewrite::{Rewriter, Work};
 /// Noise over a test picture, at the qualities that give the 140 KB of cameras' pictures.
 const PICTURES: &str = r#"
 ffmpeg -v error -y -f lavfi -i testsrc2=size=1920x1080,noise=alls=9 -frames:v 1 big.ppm
-ffmpeg -v error -y -i big.ppm -frames:v 1 -c:v mjpeg -q:v 14 -pix_fmt yuvj422p reordered.jpg
-cjpeg -quality 50 -optimize -outfile recoded.jpg big.ppm
-cjpeg -quality 50 -outfile as-is.jpg big.ppm
+ffmpeg -v error -y -i big.ppm -frames:v 1 -c:v mjpeg -q:v 6 -pix_fmt yuvj422p reordered.jpg
+cjpeg -quality 78 -optimize -outfile recoded.jpg big.ppm
+cjpeg -quality 78 -outfile as-is.jpg big.ppm
 "#;
 
 fn run(directory: &Path, line: &str) {
