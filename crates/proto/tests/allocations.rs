@@ -1,0 +1,70 @@
+//! What a picture costs in allocations once a camera runs: none for a packet, one for a picture (its headers),
+//! two more where the scan is written anew.
+#![allow(unsafe_code)] // an allocator that counts
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use bytes::Bytes;
+use ocelli_media::jpeg::rewrite::{Rewriter, Work};
+use ocelli_proto::rtp::jpeg::{Burst, PAYLOAD_TYPE, Stamp};
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as this function's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as this function's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as this function's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_picture_takes_one_allocation_or_three_if_rewritten_and_a_packet_none() {
+    for (file, expected, most) in [
+        (&include_bytes!("../../media/testdata/baseline.jpg")[..], Work::AsIs, 1),
+        (include_bytes!("../../media/testdata/optimised.jpg"), Work::Recoded, 3),
+        (include_bytes!("../../media/testdata/ffmpeg-yuv422.jpg"), Work::Reordered, 3),
+    ] {
+        let picture = Bytes::copy_from_slice(file);
+        let mut rewriter = Rewriter::new();
+        let mut headers = Vec::new();
+        let mut sequence = 0;
+        for round in 0..3 {
+            let before = COUNT.get();
+            let (rewritten, work) = rewriter.rewrite(&picture).expect("it can be carried");
+            let burst = Burst::new(&rewritten, 576).expect("it fits");
+            let for_picture = COUNT.get() - before;
+            for ssrc in 0..8 {
+                burst.stamp(Stamp { payload_type: PAYLOAD_TYPE, sequence, timestamp: 0, ssrc }, &mut headers);
+                assert!(burst.packets(&headers).all(|(header, payload)| header.len() + payload.len() <= 576));
+            }
+            sequence += burst.packet_count() as u16;
+            let for_all = COUNT.get() - before;
+            assert_eq!(work, expected);
+            if round > 0 {
+                assert!(for_picture <= most, "{work:?}: {for_picture} allocations for a picture");
+                assert_eq!(for_all, for_picture, "{work:?}: packets allocate");
+            }
+        }
+    }
+}
