@@ -224,9 +224,9 @@ impl Rewriter {
         Ok((frame.picture(seen.quantisation(), None, data.into()), Work::Reordered))
     }
 
-    /// Room for a scan: an eighth more than the last one took.
+    /// Room for a scan: an eighth more than the last one took, unless that was a very different picture.
     fn capacity(&self, input_length: usize) -> usize {
-        (self.last_length.max(input_length)) * 9 / 8 + 64
+        self.last_length.clamp(input_length, 2 * input_length) * 9 / 8 + 64
     }
 }
 

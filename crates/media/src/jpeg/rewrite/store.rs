@@ -9,6 +9,9 @@ use super::huffman::Fault;
 use super::scan::{Pair, copy_ac, following};
 use super::standard;
 
+/// How many words of AC bits are kept for the next picture: 4 MiB, more than a 2040x2040 picture of good quality takes.
+const MOST_KEPT_WORDS: usize = 512 << 10;
+
 /// The blocks of a picture.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -59,6 +62,9 @@ impl Store {
     /// Begins a picture whose planes have these columns and rows of blocks, if each were in whole units.
     pub(super) fn begin(&mut self, sizes: [(usize, usize); 3]) {
         self.ac.clear();
+        if self.ac.out.capacity() > MOST_KEPT_WORDS {
+            self.ac.out = Vec::new();
+        }
         for (plane, (columns, rows)) in self.planes.iter_mut().zip(sizes) {
             plane.columns = columns;
             plane.blocks.clear();

@@ -123,6 +123,30 @@ fn what_cannot_be_carried_is_refused_with_its_reason() {
 }
 
 #[test]
+fn rgb_that_only_adobes_segment_tells_is_refused() {
+    let with_transform = |transform: u8| {
+        let whole =
+            encode(&plan(40, 24, Shape::Standard420), |_, column, row| random_block(row * 100 + column));
+        let adobe = [0xFF, 0xEE, 0, 14, b'A', b'd', b'o', b'b', b'e', 0, 100, 0, 0, 0, 0, transform];
+        rewrite(&[&whole[..2], &adobe, &whole[2..]].concat()).map(|(_, work)| work)
+    };
+    assert_eq!(with_transform(1), Ok(Work::Recoded));
+    assert_eq!(with_transform(0), Err(Refusal::Rgb.into()));
+}
+
+#[test]
+fn a_frame_header_that_has_colour_first_goes_by_jfifs_ids() {
+    let mut plan = plan(40, 24, Shape::Standard420);
+    let source = |plane: usize, column, row| random_block(plane * 7919 + row * 100 + column);
+    let (usual, _) = rewrite(&encode(&plan, source)).unwrap();
+    plan.components.rotate_left(1);
+    plan.tables.rotate_left(1);
+    let (rewritten, work) =
+        rewrite(&encode(&plan, |index, column, row| source((index + 1) % 3, column, row))).unwrap();
+    assert_eq!((rewritten, work), (usual, Work::Reordered));
+}
+
+#[test]
 fn damage_is_an_error_that_says_where() {
     let whole = picture("optimised");
     let scan = Items::new(whole).find_map(|item| match item {
