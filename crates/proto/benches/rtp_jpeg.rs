@@ -53,9 +53,7 @@ fn rtp_jpeg(criterion: &mut Criterion) {
         });
     });
     group.bench_function("stamp for one more target", |b| {
-        b.iter(|| {
-            burst.stamp(black_box(STAMP), &mut headers);
-        })
+        b.iter(|| burst.stamp(black_box(STAMP), &mut headers));
     });
     group.bench_function("packets to file", |b| {
         let mut depacketiser = Depacketiser::new(1 << 24);
