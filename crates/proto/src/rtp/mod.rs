@@ -2,5 +2,6 @@
 
 pub mod jpeg;
 mod packet;
+pub mod reorder;
 
 pub use packet::{HEADER_BYTES, Header, Packet, PacketError};
