@@ -1,6 +1,7 @@
-//! How pictures cross a network: RTP and its payload formats.
+//! How pictures cross a network: RTP, its payload formats and RTCP.
 //!
 //! This crate opens no socket and reads no clock: bytes and time are arguments and results, so that all of it can be tested
 //! with simulated networks and fuzzed.
 
+pub mod rtcp;
 pub mod rtp;
