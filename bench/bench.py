@@ -29,16 +29,17 @@ def main() -> None:
     for round_ in range(options.rounds):
         for row in options.rows:
             for server in [FLOOR, *servers]:
-                measure(bench, row, server, results, f"round {round_ + 1}/{options.rounds}")
+                measure(bench, row, server, results, f"round {round_ + 1}/{options.rounds}", options.patience)
         write(options, bench, results, missing)
     print(write(options, bench, results, missing))
 
 
-def measure(bench: Bench, row: str, server, results: dict, progress: str) -> None:
+def measure(bench: Bench, row: str, server, results: dict, progress: str, patience: float) -> None:
     take = taker(bench, row, server)
     if take is None:
         return
     name = server if server == FLOOR else server.name
+    wait_for_quiet(patience)
     start = time.monotonic()
     try:
         figures = take()
@@ -46,6 +47,24 @@ def measure(bench: Bench, row: str, server, results: dict, progress: str) -> Non
         figures = {"error": str(error)}
     results.setdefault(row, {}).setdefault(name, []).append(figures)
     print(f"{progress}, {row}, {name}: {tables.brief(row, figures)} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+
+
+def wait_for_quiet(patience: float) -> None:
+    """Waits until the machine has been idle for a second, or patience ends: the figure is taken either way."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before = machine_ticks()
+        time.sleep(1)
+        idle, total = (now - then for now, then in zip(machine_ticks(), before))
+        if idle >= 0.9 * total:
+            return
+
+
+def machine_ticks() -> tuple[int, int]:
+    """Idle and all ticks of all processors so far."""
+    with open("/proc/stat") as stat:
+        ticks = [int(field) for field in stat.readline().split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def taker(bench: Bench, row: str, server):
@@ -96,6 +115,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10, help="measured, for each figure")
     parser.add_argument("--warmup", type=float, default=3)
+    parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a quiet machine before each figure")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--only", nargs="+", metavar="SERVER", help="these servers alone, beside the floor")
     parser.add_argument("--floor", default="", metavar="OPTIONS", help="for ocelli-load floor, as --send-buffer=BYTES")

@@ -52,6 +52,7 @@ def markdown(about: dict, results: dict) -> str:
     cpu = {row: by_server for row, by_server in results.items() if row.startswith("cpu-")}
     if cpu:
         parts.append("### CPU of the server, percent of a core (times the floor)\n\n" + cpu_table(cpu))
+        parts.append("The machine's idle share meanwhile: " + idle(cpu) + ".")
     if "many" in results:
         parts.append("### 1000 viewers of 640x480\n\n" + many_table(results["many"]))
     if "latency" in results:
@@ -135,6 +136,11 @@ def glass_table(by_server: dict) -> str:
                 of = lambda name: middle(measured, lambda figures: figures[name])
                 lines.append([server + words, of("p50"), of("p95"), of("p99"), of("max"), of("pictures")])
     return table(["server", "p50", "p95", "p99", "max", "pictures seen"], lines)
+
+
+def idle(rows: dict) -> str:
+    shares = [report["machine_idle_percent"] for by_server in rows.values() for rounds in by_server.values() for report in good(rounds)]
+    return f"{min(shares):.0f} to {max(shares):.0f} %, median {median(shares):.0f} %" if shares else "not known"
 
 
 def ratio(by_server: dict, server: str) -> str:
