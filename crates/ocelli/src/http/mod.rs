@@ -3,6 +3,7 @@
 mod accept;
 mod error;
 mod metrics;
+mod openapi;
 mod page;
 mod patience;
 mod picture;
@@ -37,6 +38,7 @@ pub fn router(app: Arc<App>, cors: &Cors) -> Router {
         .route("/stats", get(status::stats))
         .route("/api/v1/cameras", get(status::cameras))
         .route("/api/v1/cameras/{cam}", get(status::camera))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))

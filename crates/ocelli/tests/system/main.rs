@@ -9,6 +9,7 @@ mod client;
 mod http_abuse;
 mod http_contract;
 mod lifecycle;
+mod openapi;
 mod peers;
 mod processes;
 mod server;
