@@ -38,8 +38,9 @@ pub(super) fn apply(
         (None, true) => config.log_level = LogLevel::Debug,
         (None, false) => {}
     }
+    let mut named = Vec::new();
     for text in &args.camera {
-        named_camera(text, config, reader);
+        named_camera(text, &mut named, config, reader);
     }
     if args.camera_cmd.is_some() || args.camera_args.is_some() {
         camera_command(args, config, reader, around);
@@ -54,8 +55,8 @@ pub(super) fn apply(
 /// The place of what stands on the command line. Line 0 is none.
 const NOWHERE: Place = Place { line: 0, column: 0 };
 
-/// `NAME=SOURCE`, or a source alone, which is then called `camera`.
-fn named_camera(text: &str, config: &mut Config, reader: &mut Reader<'_>) {
+/// `NAME=SOURCE`, or a source alone, which is then called `camera`. `named`: the names given by flags so far.
+fn named_camera(text: &str, named: &mut Vec<StreamName>, config: &mut Config, reader: &mut Reader<'_>) {
     let problem = |found: String| Problem::new(None, "--camera", found);
     let (name, source) = match text.split_once('=') {
         // A `=` after the colon is part of the source.
@@ -71,6 +72,12 @@ fn named_camera(text: &str, config: &mut Config, reader: &mut Reader<'_>) {
                 .push(problem(found).expected("NAME=SOURCE, such as front=v4l2:///dev/video0"));
         }
     };
+    if named.contains(&name) {
+        return reader
+            .problems
+            .push(problem(format!("`{name}` is named twice")).expected("one source a name"));
+    }
+    named.push(name.clone());
     add("--camera", ours::camera(name, source.to_owned()), config, reader);
 }
 

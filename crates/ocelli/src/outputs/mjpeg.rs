@@ -5,6 +5,7 @@
 //! writing, and takes the newest one when the socket is ready for it, so a slow viewer skips pictures and stays live.
 //! What the kernel keeps for it is bounded by `TCP_NOTSENT_LOWAT`.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::task::{Context, Poll};
@@ -105,6 +106,9 @@ pub fn timestamp(time: SystemTime) -> String {
     format!("{}.{:06}", since.as_secs(), since.subsec_micros())
 }
 
+/// How long the head of the answer waits for a picture, to go out with it by one system call.
+const HEAD_WAIT: Duration = Duration::from_millis(100);
+
 /// What one viewer asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StreamOptions {
@@ -144,20 +148,9 @@ pub async fn serve(
     viewer: &Viewer,
 ) -> Ended {
     let mut sender = Sender { socket, parts, viewer, options, head };
-    let mut due: Option<Instant> = None;
-    loop {
-        let part = match sender.next_part().await {
-            Ok(part) => part,
-            Err(ended) => return ended,
-        };
-        if let Some(fps) = options.fps
-            && !is_due(&mut due, Duration::from_secs_f64(1.0 / fps), Instant::now())
-        {
-            continue;
-        }
-        if let Err(ended) = sender.write(part).await {
-            return ended;
-        }
+    match sender.run().await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
     }
 }
 
@@ -189,6 +182,41 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    async fn run(&mut self) -> Result<Infallible, Ended> {
+        let mut part = match tokio::time::timeout(HEAD_WAIT, self.next_part()).await {
+            Ok(part) => part?,
+            Err(_) => {
+                self.write_head().await?;
+                self.next_part().await?
+            }
+        };
+        let mut due: Option<Instant> = None;
+        loop {
+            let interval = self.options.fps.map(|fps| Duration::from_secs_f64(1.0 / fps));
+            if interval.is_none_or(|interval| is_due(&mut due, interval, Instant::now())) {
+                self.write(part).await?;
+            }
+            part = self.next_part().await?;
+        }
+    }
+
+    /// Writes the head alone: a camera that gives no picture for long must not look like a server that does not answer.
+    async fn write_head(&mut self) -> Result<(), Ended> {
+        let first = if self.options.advance_headers { ADVANCE_HEADER } else { b"" };
+        let head = [&self.head[..], first].concat();
+        let mut left = &head[..];
+        while !left.is_empty() {
+            tokio::time::timeout(STALLED, self.socket.writable()).await.map_err(|_| Ended::Stalled)??;
+            match self.socket.try_write(left) {
+                Ok(bytes) => left = &left[bytes..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Ended::Broke(error)),
+            }
+        }
+        self.head = Bytes::new();
+        Ok(())
+    }
+
     /// Waits for the next part, and notices meanwhile when the viewer leaves.
     async fn next_part(&mut self) -> Result<Part, Ended> {
         poll_fn(|context| {

@@ -8,6 +8,15 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+/// Kinds of sources that are to come.
+const PLANNED: [(&str, &str); 5] = [
+    ("rtsp", "RTSP cameras"),
+    ("rtsps", "RTSP cameras over TLS"),
+    ("rtp", "RTP receivers"),
+    ("sdp", "RTP receivers"),
+    ("whip", "WebRTC publishers"),
+];
+
 /// A source's text, split. Its `Debug` hides user and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
@@ -32,6 +41,10 @@ impl SpecError {
     /// A scheme that no kind of source has.
     pub fn unknown_scheme<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let known: Vec<&str> = known.collect();
+        if let Some((_, what)) = PLANNED.iter().find(|(scheme, _)| *scheme == found) {
+            let hint = "until then a program can read such a camera: see examples/ffmpeg.toml";
+            return Self::new(format!("`{found}:` ({what}) is not there yet; {hint}"));
+        }
         let nearest = known
             .iter()
             .map(|k| (strsim::damerau_levenshtein(found, k), k))
@@ -50,10 +63,12 @@ impl SourceUrl {
     /// There is no scheme, or a parameter's percent-encoding is broken.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let (scheme, rest) = text.split_once(':').ok_or_else(|| {
-            SpecError::new(format!(
-                "`{}` names no kind of source; expected one such as `exec:` or `v4l2:`",
-                hide_user(text)
-            ))
+            let hint = match text.strip_prefix("/dev/") {
+                Some(_) => format!("did you mean `v4l2://{text}`?"),
+                None if text.starts_with(['/', '.']) => format!("did you mean `file:{text}`?"),
+                None => "expected one such as `exec:` or `v4l2:`".to_owned(),
+            };
+            SpecError::new(format!("`{}` names no kind of source; {hint}", hide_user(text)))
         })?;
         if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-') {
             return Err(SpecError::new(format!(
@@ -265,6 +280,15 @@ mod tests {
         assert!(url.only(&["width", "height"]).unwrap_err().to_string().contains("did you mean `width`"));
         assert!(url.number("widht", 1..=9).unwrap_err().to_string().contains("expected 1 to 9"));
         assert!(SourceUrl::parse("pattern:?a=%zz").is_err());
+    }
+
+    #[test]
+    fn what_was_meant_is_guessed_and_what_is_to_come_is_named() {
+        let parsed = |text| SourceUrl::parse(text).unwrap_err().to_string();
+        assert!(parsed("/dev/video0").ends_with("did you mean `v4l2:///dev/video0`?"));
+        assert!(parsed("./clip.mjpeg").ends_with("did you mean `file:./clip.mjpeg`?"));
+        let unknown = SpecError::unknown_scheme("rtsp", ["http"].into_iter()).to_string();
+        assert!(unknown.contains("is not there yet") && !unknown.contains("did you mean"), "{unknown}");
     }
 
     #[test]

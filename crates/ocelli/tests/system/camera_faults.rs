@@ -112,7 +112,7 @@ fn one_that_prints_garbage_is_given_up() {
          [cameras.steady]\nsource = \"{}\"\n",
         STEADY.trim_start_matches("steady=")
     ));
-    server.lost_for("cam", "came without a picture");
+    server.lost_for("cam", "came without a whole picture");
     notice_is_shown(&server, Size { width: 640, height: 480 });
     steady_misses_nothing(&server, Duration::from_secs(2));
     let stats = server.stats_of("cam");
@@ -148,7 +148,7 @@ fn a_picture_without_end_takes_no_memory() {
         stats["dropped_by_reason"]["too_large"].as_u64() >= Some(1) || stats["cause"].is_string()
     });
     assert!(most < MEMORY_LIMIT, "{} MB", most >> 20);
-    server.lost_for("cam", "without a picture");
+    server.lost_for("cam", "without a whole picture");
     steady_misses_nothing(&server, Duration::from_secs(1));
     server.stop();
 }

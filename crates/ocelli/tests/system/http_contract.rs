@@ -193,3 +193,14 @@ fn other_origins_may_read_where_the_configuration_says_so() {
         open.stop();
     }
 }
+
+#[test]
+fn a_camera_that_never_gave_a_picture_is_answered_all_the_same() {
+    let server =
+        Server::configured("[cameras.never]\nsource = \"exec:/no/such/program\"\non_lost = \"hold\"\n");
+    for headers in ["", "Sec-Fetch-Dest: image\r\n"] {
+        let viewer = Viewer::open(server.address(), "/stream", headers);
+        assert_eq!(viewer.head.status, 200);
+    }
+    server.stop();
+}

@@ -13,6 +13,7 @@ use ocelli_hub::{BoxFuture, Publisher, Source, SourceError};
 use ocelli_media::mjpeg::{Event, Framer};
 use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStdout, Command};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, hide_user};
 use group::Group;
@@ -126,11 +127,23 @@ async fn read_pictures(
     let hopeless = options.max_frame_bytes as u64 * HOPELESS;
     let mut framer = Framer::new(options.max_frame_bytes);
     let mut since_picture = 0;
+    let mut last_picture = Instant::now();
+    // A little before the supervisor would say that nothing came: here it is known what did.
+    let patience = options.silence_timeout.mul_f64(0.9);
     loop {
-        match stdout.read_buf(framer.room()).await {
-            Ok(0) => break,
-            Ok(bytes) => since_picture += bytes as u64,
-            Err(error) => {
+        let read = timeout_at(last_picture + patience, stdout.read_buf(framer.room())).await;
+        if since_picture > 0 && last_picture.elapsed() >= patience {
+            if let Some(Event::Dropped { reason, .. }) = framer.finish() {
+                pictures.drop_picture(out, reason);
+            }
+            return Err(without_picture(since_picture, pictures));
+        }
+        match read {
+            // Nothing came at all: the supervisor's matter.
+            Err(_) => last_picture = Instant::now(),
+            Ok(Ok(0)) => break,
+            Ok(Ok(bytes)) => since_picture += bytes as u64,
+            Ok(Err(error)) => {
                 tracing::debug!(camera = %out.name(), "the pipe broke: {error}");
                 break;
             }
@@ -140,20 +153,27 @@ async fn read_pictures(
                 Event::Frame(jpeg) => {
                     if pictures.publish(out, jpeg, None) {
                         since_picture = 0;
+                        last_picture = Instant::now();
                     }
                 }
                 Event::Dropped { reason, .. } => pictures.drop_picture(out, reason),
             }
         }
         if since_picture > hopeless {
-            let fault = pictures.fault().unwrap_or("no picture ends");
-            return Err(format!("{} MB came without a picture: {fault}", since_picture >> 20));
+            return Err(without_picture(since_picture, pictures));
         }
     }
     if let Some(Event::Dropped { reason, .. }) = framer.finish() {
         pictures.drop_picture(out, reason);
     }
     Ok(())
+}
+
+/// "64 MB came without a whole picture: bytes that are no picture".
+fn without_picture(bytes: u64, pictures: &Pictures) -> String {
+    let amount = if bytes < 1 << 20 { format!("{bytes} bytes") } else { format!("{} MB", bytes >> 20) };
+    let fault = pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+    format!("{amount} came without a whole picture{fault}")
 }
 
 #[cfg(unix)]

@@ -72,7 +72,15 @@ async fn endless_garbage_is_given_up_in_bounds() {
     let options = SourceOptions { max_frame_bytes: 1 << 20, ..SourceOptions::default() };
     let (error, frames, _) = run("cat /dev/zero", options).await;
     assert_eq!(frames, 0);
-    assert!(error.cause().starts_with("`cat`: 4 MB came without a picture"), "{error}");
+    assert!(error.cause().starts_with("`cat`: 4 MB came without a whole picture"), "{error}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_picture_are_named_before_the_silence_is() {
+    let options = SourceOptions { silence_timeout: Duration::from_millis(300), ..SourceOptions::default() };
+    let (error, frames, _) = run("sh -c \"echo this is no JPEG; sleep 1000\"", options).await;
+    assert_eq!(frames, 0);
+    assert_eq!(error.cause(), "`sh`: 16 bytes came without a whole picture: bytes that are no picture");
 }
 
 #[test]
