@@ -4,15 +4,17 @@
 //! The rules are [`Supervisor`]'s; here are only its clock, its dice, and the notice that viewers see while the camera
 //! is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_media::{Frame, Size, Tracks};
 use tokio::task::JoinHandle;
 
+use crate::clock::now;
 use crate::source::{Source, SourceError};
-use crate::stream::{Publisher, Stream, lock};
+use crate::stream::{Publisher, Stream};
 use crate::supervise::{Action, Policy, State, Supervisor};
+use crate::sync::lock;
 
 #[cfg(test)]
 #[cfg(not(feature = "model"))]
@@ -67,6 +69,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Camera {
     stream: Arc<Stream>,
+    status: Arc<Mutex<Status>>,
     task: JoinHandle<()>,
 }
 
@@ -91,13 +94,16 @@ impl Camera {
     pub fn start(parts: CameraParts) -> Option<Self> {
         let publisher = parts.stream.publish()?;
         let stream = parts.stream.clone();
+        let status = Status { state: State::Idle, cause: None, restarts: 0 };
+        let status = Arc::new(Mutex::new(status));
         let driver = Driver {
             supervisor: Supervisor::new(parts.policy),
+            status: status.clone(),
             stream: parts.stream,
             on_lost: parts.on_lost,
             draw: parts.draw,
         };
-        Some(Self { stream, task: tokio::spawn(driver.drive(parts.source, publisher)) })
+        Some(Self { stream, status, task: tokio::spawn(driver.drive(parts.source, publisher)) })
     }
 
     /// The stream it fills.
@@ -107,8 +113,7 @@ impl Camera {
 
     /// Its state now.
     pub fn status(&self) -> Status {
-        let status = lock(&self.stream.status).clone();
-        status.unwrap_or(Status { state: State::Idle, cause: None, restarts: 0 })
+        lock(&self.status).clone()
     }
 
     /// Stops the source: it is dropped soon, by the task that runs it.
@@ -137,6 +142,8 @@ impl Drop for Camera {
 
 struct Driver {
     supervisor: Supervisor,
+    /// Read by [`Camera::status`].
+    status: Arc<Mutex<Status>>,
     stream: Arc<Stream>,
     on_lost: OnLost,
     draw: Arc<DrawNotice>,
@@ -260,25 +267,20 @@ impl Driver {
     }
 
     fn report(&self) {
-        let mut status = lock(&self.stream.status);
+        let mut status = lock(&self.status);
         let state = self.supervisor.state().clone();
-        let was_ready =
-            matches!(&*status, Some(Status { state: State::Ready { .. } | State::Closing { .. }, .. }));
+        let was_ready = matches!(status.state, State::Ready { .. } | State::Closing { .. });
         if matches!(state, State::Ready { .. }) && !was_ready {
             tracing::info!(camera = %self.stream.name(), "camera ready");
         }
-        let cause = match &state {
-            State::Lost { cause, .. } => Some(cause.clone()),
-            State::Starting { after, .. } => after.clone(),
-            _ => status.as_ref().and_then(|status| status.cause.clone()),
-        };
-        *status = Some(Status { state, cause, restarts: self.supervisor.restarts() });
+        match &state {
+            State::Lost { cause, .. } => status.cause = Some(cause.clone()),
+            State::Starting { after, .. } => status.cause = after.clone(),
+            _ => {}
+        }
+        status.state = state;
+        status.restarts = self.supervisor.restarts();
     }
-}
-
-/// The runtime's clock, which a test can simulate.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::task::AbortHandle;
 
 use crate::ring::{Piece, Reader, Ring, RingSender, Want, ring};
-use crate::stream::{Stream, Subscriber, lock};
+use crate::stream::{Stream, Subscriber};
+use crate::sync::lock;
 
 /// How one kind of derived stream is made. Its value is the key: two that are equal share one task and one ring.
 pub trait Derivation: Clone + Debug + Eq + Hash + Send + Sync + 'static {

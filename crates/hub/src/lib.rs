@@ -4,7 +4,9 @@
 //! hub never names a protocol and opens no socket.
 
 mod camera;
+mod clock;
 mod derive;
+mod name;
 mod rate;
 mod ring;
 mod source;
@@ -14,8 +16,9 @@ mod sync;
 
 pub use camera::{Camera, CameraParts, DrawNotice, Lost, OnLost, Status};
 pub use derive::{Derivation, DerivedReader};
+pub use name::{BadName, StreamName};
 pub use rate::{Rate, RateMeter};
 pub use ring::{Bounds, Closed, LIVE_SLACK, Next, Piece, Reader, Ring, RingSender, Want, ring};
 pub use source::{BoxFuture, Source, SourceError};
-pub use stream::{BadName, DropReason, Item, Publisher, Stream, StreamName, StreamStats, Subscriber};
+pub use stream::{DropReason, Item, Publisher, Stream, StreamStats, Subscriber};
 pub use supervise::{Action, Backoff, Policy, State, Supervisor};

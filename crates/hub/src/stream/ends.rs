@@ -1,0 +1,189 @@
+//! The ends of a stream: [`Publisher`], the only way in, and [`Subscriber`], the only way out.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ocelli_media::{Frame, Tracks};
+
+use super::{DropReason, Entry, Stream, Watching};
+use crate::clock::now;
+use crate::name::StreamName;
+use crate::ring::{Closed, Next, Reader, RingSender};
+use crate::sync::lock;
+
+/// What a subscriber gets.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// What the frames that follow are. Comes before the first frame and whenever it changes.
+    Tracks(Arc<Tracks>),
+    /// A frame of the camera.
+    Frame(Frame),
+    /// A picture that the hub made in the camera's stead, to say that it is lost. Not the camera's: not to be
+    /// recorded, counted or measured.
+    Notice(Frame),
+    /// Frames that this subscriber will never see.
+    Lost {
+        /// How many.
+        frames: u64,
+    },
+}
+
+/// The only way into a stream. Dropping it leaves the stream offline, with what it published last still there.
+#[derive(Debug)]
+pub struct Publisher {
+    stream: Arc<Stream>,
+    sender: Option<RingSender<Entry>>,
+    tracks: Option<Arc<Tracks>>,
+    seen_first: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(stream: Arc<Stream>, sender: RingSender<Entry>) -> Self {
+        Self { stream, sender: Some(sender), tracks: None, seen_first: false }
+    }
+
+    /// Says what the frames that follow are. Must come before the first frame, and whenever it changes.
+    pub fn set_tracks(&mut self, tracks: Tracks) {
+        let tracks = Arc::new(tracks);
+        lock(&self.stream.meter).tracks = Some(tracks.clone());
+        self.tracks = Some(tracks);
+    }
+
+    /// What was announced last, by this publisher's source or by the one before it.
+    pub fn tracks(&self) -> Option<&Tracks> {
+        self.tracks.as_deref()
+    }
+
+    /// Publishes one frame. Never waits for a viewer. A frame that comes before its tracks are known is counted as
+    /// damaged.
+    pub fn push(&mut self, frame: Frame) {
+        let Some(tracks) = self.tracks.clone() else {
+            self.dropped(1, DropReason::Damaged);
+            return;
+        };
+        let came = now();
+        let bytes = frame.data.len();
+        self.stream.counters.frames.fetch_add(1, Ordering::Relaxed);
+        self.stream.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        {
+            let mut meter = lock(&self.stream.meter);
+            meter.rate.add(came, bytes);
+            meter.last_picture = Some(came);
+        }
+        self.send(Entry { frame, tracks, notice: false });
+        if !self.seen_first {
+            self.seen_first = true;
+            self.stream.first_picture.notify_one();
+        }
+    }
+
+    /// Counts pictures that the source had to drop before they could be published.
+    pub fn dropped(&mut self, frames: u64, reason: DropReason) {
+        self.stream.counters.dropped[reason as usize].fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// Says what the camera's owner should know though the camera works, until the source is run again.
+    pub fn note(&mut self, note: &str) {
+        lock(&self.stream.meter).note = Some(note.into());
+    }
+
+    /// Waits until somebody asks for a keyframe.
+    pub async fn keyframe_wanted(&mut self) {
+        self.stream.keyframe_wanted.notified().await;
+    }
+
+    /// The stream it publishes into.
+    pub fn name(&self) -> &StreamName {
+        self.stream.name()
+    }
+
+    /// Publishes a picture in the camera's stead. Uses the camera's tracks where they are known, else `tracks`.
+    pub(crate) fn notice(&mut self, frame: Frame, tracks: Tracks) {
+        let tracks = self.tracks.get_or_insert_with(|| Arc::new(tracks)).clone();
+        self.send(Entry { frame, tracks, notice: true });
+    }
+
+    /// The next frame is the first of a new run of the source.
+    pub(crate) fn begin_run(&mut self) {
+        self.seen_first = false;
+        lock(&self.stream.meter).note = None;
+        // A run that ended right after its first picture may have left the signal behind, and this one would count as
+        // giving pictures before it has given any.
+        std::pin::pin!(self.stream.first_picture.notified()).enable();
+    }
+
+    /// Forgets what was published, so that nobody starts at an old picture.
+    pub(crate) fn clear(&mut self) {
+        if let Some(sender) = &mut self.sender {
+            sender.clear();
+        }
+    }
+
+    /// Ends today's subscribers.
+    pub(crate) fn disconnect(&mut self) {
+        if let Some(sender) = &mut self.sender {
+            sender.disconnect();
+        }
+    }
+
+    fn send(&mut self, entry: Entry) {
+        let forced_out = self.sender.as_mut().map_or(0, |sender| sender.push(entry));
+        if forced_out > 0 {
+            self.stream.counters.forced_out.fetch_add(forced_out, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        *lock(&self.stream.sender) = self.sender.take();
+    }
+}
+
+/// The only way out of a stream.
+#[derive(Debug)]
+pub struct Subscriber {
+    reader: Reader<Entry>,
+    #[expect(dead_code, reason = "held for its drop")]
+    watching: Watching,
+    tracks: Option<Arc<Tracks>>,
+    /// The frame that follows tracks that were just handed out.
+    pending: Option<Entry>,
+}
+
+impl Subscriber {
+    pub(super) fn new(reader: Reader<Entry>, watching: Watching) -> Self {
+        Self { reader, watching, tracks: None, pending: None }
+    }
+
+    /// Waits for the next item. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Closed`] when the stream is removed or its viewers are sent away.
+    pub async fn next(&mut self) -> Result<Item, Closed> {
+        if let Some(entry) = self.pending.take() {
+            return Ok(Self::item(entry));
+        }
+        match self.reader.next().await? {
+            Next::Lost { pieces } => Ok(Item::Lost { frames: pieces }),
+            Next::Piece(entry) => {
+                if self.tracks.as_ref().is_some_and(|tracks| Arc::ptr_eq(tracks, &entry.tracks)) {
+                    return Ok(Self::item(entry));
+                }
+                self.tracks = Some(entry.tracks.clone());
+                let tracks = entry.tracks.clone();
+                self.pending = Some(entry);
+                Ok(Item::Tracks(tracks))
+            }
+        }
+    }
+
+    /// Frames that a [`Want::Latest`](crate::Want::Latest) subscriber passed over because a newer one was there.
+    pub fn skipped(&self) -> u64 {
+        self.reader.skipped()
+    }
+
+    fn item(entry: Entry) -> Item {
+        if entry.notice { Item::Notice(entry.frame) } else { Item::Frame(entry.frame) }
+    }
+}

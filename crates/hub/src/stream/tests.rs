@@ -1,0 +1,63 @@
+//! A stream's ends: what is pushed, what is got, and what is counted.
+
+use bytes::Bytes;
+use ocelli_media::{MediaTime, Track, TrackId};
+
+use super::*;
+
+fn stream() -> Arc<Stream> {
+    Stream::new("cam".parse().unwrap(), Bounds { pieces: 8, bytes: 1 << 20 })
+}
+
+fn frame(data: &'static [u8]) -> Frame {
+    Frame {
+        track: TrackId::VIDEO,
+        time: MediaTime::new(0, MediaTime::VIDEO_RATE),
+        captured: None,
+        key: true,
+        data: Bytes::from_static(data),
+    }
+}
+
+#[tokio::test]
+async fn tracks_come_before_the_first_frame_and_when_they_change() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    let mut subscriber = stream.subscribe(Want::Live);
+    publisher.push(frame(b"too early"));
+    publisher.set_tracks(vec![Track::jpeg(None)]);
+    publisher.push(frame(b"1"));
+    publisher.push(frame(b"2"));
+    publisher.set_tracks(vec![]);
+    publisher.push(frame(b"3"));
+    let mut seen = String::new();
+    for _ in 0..5 {
+        match subscriber.next().await.unwrap() {
+            Item::Tracks(tracks) => seen.push_str(&format!("t{} ", tracks.len())),
+            Item::Frame(frame) => seen.push_str(&format!("{} ", String::from_utf8_lossy(&frame.data))),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seen, "t1 1 2 t0 3 ");
+    let stats = stream.stats();
+    assert_eq!((stats.frames, stats.bytes), (3, 3));
+    assert_eq!(stats.dropped[DropReason::Damaged as usize], (DropReason::Damaged, 1));
+}
+
+#[test]
+fn there_is_one_publisher_at_a_time() {
+    let stream = stream();
+    let first = stream.publish();
+    assert!(first.is_some() && stream.publish().is_none());
+    drop(first);
+    assert!(stream.publish().is_some());
+}
+
+#[test]
+fn subscribers_are_demand() {
+    let stream = stream();
+    let subscribers = [stream.subscribe(Want::Latest), stream.subscribe(Want::Live)];
+    assert_eq!(stream.viewers(), 2);
+    drop(subscribers);
+    assert_eq!(stream.viewers(), 0);
+}
