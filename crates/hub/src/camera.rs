@@ -125,13 +125,6 @@ impl Camera {
     pub fn has_stopped(&self) -> bool {
         self.task.is_finished()
     }
-
-    /// Stops the source and waits until it is dropped.
-    pub async fn stop(mut self) {
-        self.abort();
-        // The only error is that it was cancelled, which is what was asked for.
-        let _ = (&mut self.task).await;
-    }
 }
 
 impl Drop for Camera {

@@ -94,7 +94,6 @@ pub struct RingSender<T> {
 pub struct Reader<T> {
     shared: Arc<Shared<T>>,
     slot: usize,
-    want: Want,
     skipped: u64,
 }
 
@@ -238,19 +237,7 @@ impl<T: Piece> Ring<T> {
                 state.slots.len() - 1
             }
         };
-        Reader { shared: self.shared.clone(), slot: index, want, skipped: 0 }
-    }
-
-    /// Readers at this time.
-    pub fn readers(&self) -> usize {
-        let state = self.shared.lock();
-        state.slots.len() - state.free.len()
-    }
-
-    /// The newest key piece, if there is one.
-    pub fn newest(&self) -> Option<T> {
-        let state = self.shared.lock();
-        state.newest_key.map(|sequence| state.at(sequence).clone())
+        Reader { shared: self.shared.clone(), slot: index, skipped: 0 }
     }
 
     /// No writer is left.
@@ -290,11 +277,6 @@ impl<T: Piece> Reader<T> {
     /// As [`next`](Self::next).
     pub fn try_next(&mut self) -> Result<Option<Next<T>>, Closed> {
         self.shared.lock().take(self.slot, &mut self.skipped).transpose()
-    }
-
-    /// What this reader asked for.
-    pub fn want(&self) -> Want {
-        self.want
     }
 
     /// Pieces that a [`Want::Latest`] reader passed over because a newer one was there.

@@ -74,7 +74,6 @@ pub struct Stream {
     /// Taken by the one [`Publisher`] there is.
     sender: Mutex<Option<RingSender<Entry>>>,
     demand: Arc<Demand>,
-    keyframe_wanted: Notify,
     first_picture: Notify,
     counters: Counters,
     meter: Mutex<Meter>,
@@ -124,11 +123,12 @@ pub struct StreamStats {
     pub note: Option<Arc<str>>,
 }
 
-/// How many watch, and a signal when somebody does.
+/// What goes against the pictures' way: how many watch, with a signal when somebody does, and who wants a keyframe.
 #[derive(Debug, Default)]
 struct Demand {
     viewers: AtomicUsize,
     changed: Notify,
+    keyframe_wanted: Notify,
 }
 
 /// Counts as one who watches for as long as it lives.
@@ -162,7 +162,6 @@ impl Stream {
             ring,
             sender: Mutex::new(Some(sender)),
             demand: Arc::default(),
-            keyframe_wanted: Notify::new(),
             first_picture: Notify::new(),
             counters: Counters::default(),
             meter: Mutex::default(),
@@ -189,11 +188,6 @@ impl Stream {
     /// The only way out. Counts as demand until it is dropped.
     pub fn subscribe(&self, want: Want) -> Subscriber {
         Subscriber::new(self.ring.subscribe(want), Watching::new(&self.demand))
-    }
-
-    /// Asks the camera for a keyframe.
-    pub fn ask_keyframe(&self) {
-        self.keyframe_wanted.notify_one();
     }
 
     /// Its numbers now.

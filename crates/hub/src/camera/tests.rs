@@ -141,7 +141,10 @@ async fn a_silent_camera_is_given_up_and_tried_again() {
     assert_eq!(*dropped.lock().unwrap(), 1);
     assert_eq!(camera.status().cause.as_deref(), Some("no picture came for 10 s"));
     assert_eq!(camera.status().restarts, 1);
-    camera.stop().await;
+    camera.abort();
+    while !camera.has_stopped() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(*dropped.lock().unwrap(), 2, "stopping drops the source");
 }
 

@@ -89,7 +89,7 @@ impl Publisher {
 
     /// Waits until somebody asks for a keyframe.
     pub async fn keyframe_wanted(&mut self) {
-        self.stream.keyframe_wanted.notified().await;
+        self.stream.demand.keyframe_wanted.notified().await;
     }
 
     /// The stream it publishes into.
@@ -144,7 +144,6 @@ impl Drop for Publisher {
 #[derive(Debug)]
 pub struct Subscriber {
     reader: Reader<Entry>,
-    #[expect(dead_code, reason = "held for its drop")]
     watching: Watching,
     tracks: Option<Arc<Tracks>>,
     /// The frame that follows tracks that were just handed out.
@@ -178,9 +177,9 @@ impl Subscriber {
         }
     }
 
-    /// Frames that a [`Want::Latest`](crate::Want::Latest) subscriber passed over because a newer one was there.
-    pub fn skipped(&self) -> u64 {
-        self.reader.skipped()
+    /// Asks the camera for a keyframe. However many ask before it hears, it hears it once.
+    pub fn ask_keyframe(&self) {
+        self.watching.0.keyframe_wanted.notify_one();
     }
 
     fn item(entry: Entry) -> Item {

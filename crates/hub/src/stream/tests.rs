@@ -53,6 +53,24 @@ fn there_is_one_publisher_at_a_time() {
     assert!(stream.publish().is_some());
 }
 
+#[tokio::test]
+async fn a_keyframe_asked_for_by_many_is_wanted_once() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    let subscribers = [stream.subscribe(Want::Live), stream.subscribe(Want::Live)];
+    for subscriber in &subscribers {
+        subscriber.ask_keyframe();
+    }
+    publisher.keyframe_wanted().await;
+    let again = std::pin::pin!(publisher.keyframe_wanted());
+    assert!(is_pending(again).await);
+}
+
+/// Whether `future` is not ready at its first poll.
+async fn is_pending(mut future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
 #[test]
 fn subscribers_are_demand() {
     let stream = stream();
