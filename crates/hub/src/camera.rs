@@ -4,6 +4,7 @@
 //! The rules are [`Supervisor`]'s; here are only its clock, its dice, and the notice that viewers see while the camera
 //! is lost.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,7 +43,7 @@ pub struct Lost {
     pub camera: String,
     /// Why it was lost, in words.
     pub cause: Arc<str>,
-    /// When it is tried again; `None` while it is being tried.
+    /// When it is tried again; `None` while it is being tried and has given no picture yet.
     pub retry_in: Option<Duration>,
     /// Size of the camera's pictures, where it is known.
     pub size: Option<Size>,
@@ -99,9 +100,9 @@ impl Camera {
         let driver = Driver {
             supervisor: Supervisor::new(parts.policy),
             status: status.clone(),
+            notices: Notices { stream: parts.stream.clone(), draw: parts.draw },
             stream: parts.stream,
             on_lost: parts.on_lost,
-            draw: parts.draw,
         };
         Some(Self { stream, status, task: tokio::spawn(driver.drive(parts.source, publisher)) })
     }
@@ -139,7 +140,7 @@ struct Driver {
     status: Arc<Mutex<Status>>,
     stream: Arc<Stream>,
     on_lost: OnLost,
-    draw: Arc<DrawNotice>,
+    notices: Notices,
 }
 
 impl Driver {
@@ -148,12 +149,13 @@ impl Driver {
         loop {
             self.report();
             if action == Some(Action::Start) {
-                publisher.begin_run();
+                self.stream.begin_run();
                 self.run(source.as_mut(), &mut publisher).await;
-                self.stopped(&mut publisher).await;
+                self.stream.end_run();
+                self.stopped().await;
                 action = None;
             } else {
-                action = self.wait(&mut publisher).await;
+                action = self.wait().await;
             }
         }
     }
@@ -162,6 +164,7 @@ impl Driver {
     async fn run(&mut self, source: &mut dyn Source, publisher: &mut Publisher) {
         let stream = self.stream.clone();
         let mut running = source.run(publisher);
+        let mut repeating = pin!(self.repeat_notice());
         loop {
             tokio::select! {
                 // The source comes last: it is polled most, and must not starve what stops it.
@@ -176,6 +179,7 @@ impl Driver {
                         return;
                     }
                 }
+                () = &mut repeating => {}
                 ended = &mut running => {
                     if let Some(last) = stream.last_picture() {
                         self.supervisor.picture_at(last);
@@ -190,31 +194,31 @@ impl Driver {
     }
 
     /// What viewers get now that the source has stopped.
-    async fn stopped(&mut self, publisher: &mut Publisher) {
+    async fn stopped(&mut self) {
         self.report();
         match self.supervisor.state() {
             State::Lost { cause, retry_at } => {
                 let retry_in = retry_at.saturating_duration_since(now()).as_secs_f64();
                 tracing::warn!(camera = %self.stream.name(), retry_in_seconds = format!("{retry_in:.1}"), "camera lost: {cause}");
                 match self.on_lost {
-                    OnLost::Picture => self.notice(publisher).await,
+                    OnLost::Picture => self.notice().await,
                     OnLost::Hold => {}
                     OnLost::Close => {
-                        publisher.clear();
-                        publisher.disconnect();
+                        self.stream.clear();
+                        self.stream.disconnect();
                     }
                 }
             }
             // Stopped for want of viewers: the next one must not see an old picture.
             _ => {
                 tracing::info!(camera = %self.stream.name(), "camera stopped: nobody watches");
-                publisher.clear();
+                self.stream.clear();
             }
         }
     }
 
     /// Waits for the supervisor to want something, repeating the notice meanwhile.
-    async fn wait(&mut self, publisher: &mut Publisher) -> Option<Action> {
+    async fn wait(&mut self) -> Option<Action> {
         let lost = matches!(self.supervisor.state(), State::Lost { .. });
         let repeats = lost && self.on_lost == OnLost::Picture && self.stream.viewers() > 0;
         tokio::select! {
@@ -224,34 +228,40 @@ impl Driver {
             () = until(self.supervisor.deadline()) => {
                 let action = self.supervisor.tick(now(), fastrand::f64());
                 if *self.supervisor.state() == State::Idle {
-                    publisher.clear();
+                    self.stream.clear();
                 }
                 action
             }
             () = tokio::time::sleep(NOTICE_EVERY), if repeats => {
-                self.notice(publisher).await;
+                self.notice().await;
                 None
             }
         }
     }
 
     /// Publishes a picture that says that the camera is lost.
-    async fn notice(&self, publisher: &mut Publisher) {
+    async fn notice(&self) {
         let State::Lost { cause, retry_at } = self.supervisor.state() else { return };
-        let lost = Lost {
-            camera: self.stream.name().to_string(),
-            cause: cause.clone(),
-            retry_in: Some(retry_at.saturating_duration_since(now())),
-            size: publisher.tracks().and_then(|tracks| tracks.iter().find_map(|track| track.size)),
-            now: SystemTime::now(),
+        self.notices.publish(cause, Some(retry_at.saturating_duration_since(now()))).await;
+    }
+
+    /// Repeats the notice of a camera that is tried again, while somebody watches and no picture has come. Never ends.
+    fn repeat_notice(&self) -> impl Future<Output = ()> + Send + use<> {
+        let after = match self.supervisor.state() {
+            State::Starting { after, .. } if self.on_lost == OnLost::Picture => after.clone(),
+            _ => None,
         };
-        let draw = self.draw.clone();
-        match tokio::task::spawn_blocking(move || draw(&lost)).await {
-            Ok(Some((frame, tracks))) => publisher.notice(frame, tracks),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(camera = %self.stream.name(), "the notice could not be drawn: {error}");
+        let notices = self.notices.clone();
+        async move {
+            if let Some(cause) = after {
+                loop {
+                    tokio::time::sleep(NOTICE_EVERY).await;
+                    if notices.stream.viewers() > 0 && !notices.stream.gives_frames() {
+                        notices.publish(&cause, None).await;
+                    }
+                }
             }
+            std::future::pending::<()>().await;
         }
     }
 
@@ -273,6 +283,34 @@ impl Driver {
         }
         status.state = state;
         status.restarts = self.supervisor.restarts();
+    }
+}
+
+/// Where notices are drawn, and where they go.
+#[derive(Clone)]
+struct Notices {
+    stream: Arc<Stream>,
+    draw: Arc<DrawNotice>,
+}
+
+impl Notices {
+    async fn publish(&self, cause: &Arc<str>, retry_in: Option<Duration>) {
+        let tracks = self.stream.tracks();
+        let lost = Lost {
+            camera: self.stream.name().to_string(),
+            cause: cause.clone(),
+            retry_in,
+            size: tracks.and_then(|tracks| tracks.iter().find_map(|track| track.size)),
+            now: SystemTime::now(),
+        };
+        let draw = self.draw.clone();
+        match tokio::task::spawn_blocking(move || draw(&lost)).await {
+            Ok(Some((frame, tracks))) => self.stream.notice(frame, tracks),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(camera = %self.stream.name(), "the notice could not be drawn: {error}");
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One stream: its ring of frames and its counters. The ways in and out of it are in `ends`.
 //!
-//! Locks: the ring's, the meter's and the derived streams' are each taken alone and never across an `.await`.
+//! Locks: the way in's is taken before the ring's; the meter's and the derived streams' are each taken alone. None is
+//! held across an `.await`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -71,8 +72,7 @@ pub struct Stream {
     name: StreamName,
     bounds: Bounds,
     ring: Ring<Entry>,
-    /// Taken by the one [`Publisher`] there is.
-    sender: Mutex<Option<RingSender<Entry>>>,
+    way_in: Mutex<WayIn>,
     demand: Arc<Demand>,
     first_picture: Notify,
     counters: Counters,
@@ -84,6 +84,17 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// Where frames come in: by the one [`Publisher`] there is, and notices while it gives none.
+#[derive(Debug)]
+struct WayIn {
+    sender: RingSender<Entry>,
+    has_publisher: bool,
+    /// What was announced last.
+    tracks: Option<Arc<Tracks>>,
+    /// The source that runs has given a frame: no notice may follow it.
+    gives_frames: bool,
 }
 
 #[derive(Debug, Default)]
@@ -160,7 +171,7 @@ impl Stream {
             name,
             bounds,
             ring,
-            sender: Mutex::new(Some(sender)),
+            way_in: Mutex::new(WayIn { sender, has_publisher: false, tracks: None, gives_frames: false }),
             demand: Arc::default(),
             first_picture: Notify::new(),
             counters: Counters::default(),
@@ -181,8 +192,8 @@ impl Stream {
 
     /// The only way in. `None` while another publisher lives.
     pub fn publish(self: &Arc<Self>) -> Option<Publisher> {
-        let sender = lock(&self.sender).take()?;
-        Some(Publisher::new(self.clone(), sender))
+        let had_publisher = std::mem::replace(&mut lock(&self.way_in).has_publisher, true);
+        (!had_publisher).then(|| Publisher::new(self.clone()))
     }
 
     /// The only way out. Counts as demand until it is dropped.
@@ -212,6 +223,57 @@ impl Stream {
     /// Subscribers now; a derived stream counts as one, however many share it.
     pub fn viewers(&self) -> usize {
         self.demand.viewers.load(Ordering::Acquire)
+    }
+
+    /// What was announced last, by the source that runs or by the one before it.
+    pub(crate) fn tracks(&self) -> Option<Arc<Tracks>> {
+        lock(&self.way_in).tracks.clone()
+    }
+
+    /// The source that runs has given a frame.
+    pub(crate) fn gives_frames(&self) -> bool {
+        lock(&self.way_in).gives_frames
+    }
+
+    /// A source begins to run: what it gives is not there yet.
+    pub(crate) fn begin_run(&self) {
+        lock(&self.meter).note = None;
+        // A run that ended right after its first picture may have left the signal behind, and this one would count as
+        // giving pictures before it has given any.
+        std::pin::pin!(self.first_picture.notified()).enable();
+    }
+
+    /// The source has been dropped.
+    pub(crate) fn end_run(&self) {
+        lock(&self.way_in).gives_frames = false;
+    }
+
+    /// Publishes a picture in the camera's stead, unless a source that runs has given one: a notice never stands in the
+    /// place of a newer picture. Uses the camera's tracks where they are known, else `tracks`.
+    pub(crate) fn notice(&self, frame: Frame, tracks: Tracks) {
+        let mut way_in = lock(&self.way_in);
+        if way_in.gives_frames {
+            return;
+        }
+        let tracks = way_in.tracks.get_or_insert_with(|| Arc::new(tracks)).clone();
+        self.send(&mut way_in, Entry { frame, tracks, notice: true });
+    }
+
+    /// Forgets what was published, so that nobody starts at an old picture.
+    pub(crate) fn clear(&self) {
+        lock(&self.way_in).sender.clear();
+    }
+
+    /// Ends today's subscribers.
+    pub(crate) fn disconnect(&self) {
+        lock(&self.way_in).sender.disconnect();
+    }
+
+    fn send(&self, way_in: &mut WayIn, entry: Entry) {
+        let forced_out = way_in.sender.push(entry);
+        if forced_out > 0 {
+            self.counters.forced_out.fetch_add(forced_out, Ordering::Relaxed);
+        }
     }
 
     pub(crate) async fn demand_changed(&self) {

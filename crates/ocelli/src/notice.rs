@@ -18,9 +18,12 @@ pub(crate) fn draw(lost: &Lost) -> Option<(Frame, Tracks)> {
         let time = Timestamp::try_from(time).unwrap_or_default();
         time.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
     };
-    let retry = lost.retry_in.map(|wait| format!("Trying again at {}", local(lost.now + wait)));
+    let retry = match lost.retry_in {
+        Some(wait) => format!("Trying again at {}", local(lost.now + wait)),
+        None => "Trying again now".to_owned(),
+    };
     let now = local(lost.now);
-    let notice = Notice { title: &lost.camera, cause: &lost.cause, retry: retry.as_deref(), time: &now };
+    let notice = Notice { title: &lost.camera, cause: &lost.cause, retry: Some(&retry), time: &now };
     let data = match notice::picture(size, &notice, QUALITY) {
         Ok(data) => data,
         Err(error) => {

@@ -19,6 +19,8 @@ enum Run {
     Flashes(&'static str),
     /// This many pictures, then silence for ever.
     Hangs(u8),
+    /// Silence for this long, then pictures for ever.
+    Waits(Duration),
 }
 
 struct Scripted {
@@ -44,6 +46,14 @@ impl Source for Scripted {
                     out.set_tracks(vec![Track::jpeg(None)]);
                     out.push(frame(b"picture"));
                     return Err(SourceError::lost(error));
+                }
+                Some(Run::Waits(silence)) => {
+                    tokio::time::sleep(silence).await;
+                    out.set_tracks(vec![Track::jpeg(None)]);
+                    loop {
+                        out.push(frame(b"picture"));
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
                 }
                 Some(Run::Hangs(pictures)) => (pictures, None),
                 None => return Err(SourceError::refused("the script is over")),
@@ -122,6 +132,40 @@ async fn a_run_is_not_ready_by_the_picture_of_the_run_before_it() {
     let status = camera.status();
     assert!(matches!(status.state, State::Starting { .. }), "{status:?}");
     assert_eq!((status.restarts, status.cause.as_deref()), (1, Some("it broke")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_notice_is_repeated_while_the_camera_is_tried_again_until_it_gives_a_picture() {
+    let stream = Stream::new("cam".parse().unwrap(), Bounds { pieces: 64, bytes: 1 << 20 });
+    let mut subscriber = stream.subscribe(Want::Live);
+    let runs = [Run::Fails(1, "it broke"), Run::Waits(Duration::from_millis(5500))];
+    let source = Box::new(Scripted { runs: runs.into(), dropped: Arc::default() });
+    let waits = Arc::<Mutex<Vec<Option<Duration>>>>::default();
+    let drawn = waits.clone();
+    let draw = Arc::new(move |lost: &Lost| {
+        assert_eq!(&*lost.cause, "it broke");
+        drawn.lock().unwrap().push(lost.retry_in);
+        Some((frame(b"notice"), vec![Track::jpeg(None)]))
+    });
+    let parts = CameraParts { stream, source, policy: Policy::default(), on_lost: OnLost::Picture, draw };
+    let _camera = Camera::start(parts).unwrap();
+    let mut seen = Vec::new();
+    while seen.iter().filter(|item| **item == "picture").count() < 30 {
+        match subscriber.next().await.unwrap() {
+            Item::Frame(_) => seen.push("picture"),
+            Item::Notice(_) => seen.push("notice"),
+            Item::Tracks(_) | Item::Lost { .. } => {}
+        }
+    }
+    let waits = waits.lock().unwrap();
+    assert_eq!(waits.iter().filter(|wait| wait.is_none()).count(), 5, "one each second: {waits:?}");
+    let tried = waits.iter().position(Option::is_none).unwrap();
+    assert!(tried > 0 && waits[tried..].iter().all(Option::is_none), "{waits:?}");
+    assert_eq!(seen.iter().filter(|item| **item == "notice").count(), waits.len());
+    assert!(
+        seen[seen.len() - 29..].iter().all(|item| *item == "picture"),
+        "no notice among pictures: {seen:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use ocelli_media::{Frame, Tracks};
 use super::{DropReason, Entry, Stream, Watching};
 use crate::clock::now;
 use crate::name::StreamName;
-use crate::ring::{Closed, Next, Reader, RingSender};
+use crate::ring::{Closed, Next, Reader};
 use crate::sync::lock;
 
 /// What a subscriber gets.
@@ -32,32 +32,24 @@ pub enum Item {
 #[derive(Debug)]
 pub struct Publisher {
     stream: Arc<Stream>,
-    sender: Option<RingSender<Entry>>,
-    tracks: Option<Arc<Tracks>>,
-    seen_first: bool,
 }
 
 impl Publisher {
-    pub(super) fn new(stream: Arc<Stream>, sender: RingSender<Entry>) -> Self {
-        Self { stream, sender: Some(sender), tracks: None, seen_first: false }
+    pub(super) fn new(stream: Arc<Stream>) -> Self {
+        Self { stream }
     }
 
     /// Says what the frames that follow are. Must come before the first frame, and whenever it changes.
     pub fn set_tracks(&mut self, tracks: Tracks) {
         let tracks = Arc::new(tracks);
         lock(&self.stream.meter).tracks = Some(tracks.clone());
-        self.tracks = Some(tracks);
-    }
-
-    /// What was announced last, by this publisher's source or by the one before it.
-    pub fn tracks(&self) -> Option<&Tracks> {
-        self.tracks.as_deref()
+        lock(&self.stream.way_in).tracks = Some(tracks);
     }
 
     /// Publishes one frame. Never waits for a viewer. A frame that comes before its tracks are known is counted as
     /// damaged.
     pub fn push(&mut self, frame: Frame) {
-        let Some(tracks) = self.tracks.clone() else {
+        let Some(tracks) = self.stream.tracks() else {
             self.dropped(1, DropReason::Damaged);
             return;
         };
@@ -70,9 +62,12 @@ impl Publisher {
             meter.rate.add(came, bytes);
             meter.last_picture = Some(came);
         }
-        self.send(Entry { frame, tracks, notice: false });
-        if !self.seen_first {
-            self.seen_first = true;
+        let is_first = {
+            let mut way_in = lock(&self.stream.way_in);
+            self.stream.send(&mut way_in, Entry { frame, tracks, notice: false });
+            !std::mem::replace(&mut way_in.gives_frames, true)
+        };
+        if is_first {
             self.stream.first_picture.notify_one();
         }
     }
@@ -96,47 +91,13 @@ impl Publisher {
     pub fn name(&self) -> &StreamName {
         self.stream.name()
     }
-
-    /// Publishes a picture in the camera's stead. Uses the camera's tracks where they are known, else `tracks`.
-    pub(crate) fn notice(&mut self, frame: Frame, tracks: Tracks) {
-        let tracks = self.tracks.get_or_insert_with(|| Arc::new(tracks)).clone();
-        self.send(Entry { frame, tracks, notice: true });
-    }
-
-    /// The next frame is the first of a new run of the source.
-    pub(crate) fn begin_run(&mut self) {
-        self.seen_first = false;
-        lock(&self.stream.meter).note = None;
-        // A run that ended right after its first picture may have left the signal behind, and this one would count as
-        // giving pictures before it has given any.
-        std::pin::pin!(self.stream.first_picture.notified()).enable();
-    }
-
-    /// Forgets what was published, so that nobody starts at an old picture.
-    pub(crate) fn clear(&mut self) {
-        if let Some(sender) = &mut self.sender {
-            sender.clear();
-        }
-    }
-
-    /// Ends today's subscribers.
-    pub(crate) fn disconnect(&mut self) {
-        if let Some(sender) = &mut self.sender {
-            sender.disconnect();
-        }
-    }
-
-    fn send(&mut self, entry: Entry) {
-        let forced_out = self.sender.as_mut().map_or(0, |sender| sender.push(entry));
-        if forced_out > 0 {
-            self.stream.counters.forced_out.fetch_add(forced_out, Ordering::Relaxed);
-        }
-    }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        *lock(&self.stream.sender) = self.sender.take();
+        let mut way_in = lock(&self.stream.way_in);
+        way_in.has_publisher = false;
+        way_in.gives_frames = false;
     }
 }
 
