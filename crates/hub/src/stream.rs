@@ -103,6 +103,7 @@ struct Counters {
     bytes: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
     forced_out: AtomicU64,
+    garbage_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +125,8 @@ pub struct StreamStats {
     pub dropped: [(DropReason, u64); DropReason::ALL.len()],
     /// Frames that the ring's bounds forced out while a lossless reader still wanted them.
     pub forced_out: u64,
+    /// Bytes that came and belonged to no picture.
+    pub garbage_bytes: u64,
     /// Pictures and bits a second over the last three seconds.
     pub rate: Rate,
     /// When the last frame came.
@@ -213,6 +216,7 @@ impl Stream {
             bytes: load(&self.counters.bytes),
             dropped: DropReason::ALL.map(|reason| (reason, load(&self.counters.dropped[reason as usize]))),
             forced_out: load(&self.counters.forced_out),
+            garbage_bytes: load(&self.counters.garbage_bytes),
             rate,
             last_picture,
             tracks,

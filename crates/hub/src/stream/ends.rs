@@ -77,6 +77,11 @@ impl Publisher {
         self.stream.counters.dropped[reason as usize].fetch_add(frames, Ordering::Relaxed);
     }
 
+    /// Counts bytes that came and belonged to no picture: padding, or what is none of a camera's output.
+    pub fn garbage(&mut self, bytes: u64) {
+        self.stream.counters.garbage_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Says what the camera's owner should know though the camera works, until the source is run again.
     pub fn note(&mut self, note: &str) {
         lock(&self.stream.meter).note = Some(note.into());

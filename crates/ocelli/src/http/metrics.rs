@@ -66,6 +66,11 @@ fn register_cameras(app: &App, registry: &mut Registry) {
     let frames = counter(registry, "camera_frames", "Pictures that came from the camera");
     let bytes = counter(registry, "camera_bytes", "Bytes that came from the camera");
     let lost = counter(registry, "camera_dropped_frames", "Pictures dropped on the way in");
+    let garbage = counter(
+        registry,
+        "camera_garbage_bytes",
+        "Bytes that came from the camera and belonged to no picture",
+    );
     let restarts = counter(registry, "camera_restarts", "Starts after a failure");
     let sent = counter(registry, "camera_sent_frames", "Pictures written to viewers");
     let sent_bytes = counter(registry, "camera_sent_bytes", "Bytes written to viewers");
@@ -88,6 +93,7 @@ fn register_cameras(app: &App, registry: &mut Registry) {
         frames.get_or_create(&label).inc_by(stats.frames);
         bytes.get_or_create(&label).inc_by(stats.bytes);
         lost.get_or_create(&label).inc_by(dropped(&stats));
+        garbage.get_or_create(&label).inc_by(stats.garbage_bytes);
         restarts.get_or_create(&label).inc_by(status.restarts);
         sent.get_or_create(&label).inc_by(camera.totals.frames.load(Ordering::Relaxed));
         sent_bytes.get_or_create(&label).inc_by(camera.totals.bytes.load(Ordering::Relaxed));

@@ -36,6 +36,7 @@ pub(super) struct CameraView {
     bytes: u64,
     dropped: u64,
     dropped_by_reason: BTreeMap<&'static str, u64>,
+    garbage_bytes: u64,
     viewers: usize,
     frames_sent: u64,
     bytes_sent: u64,
@@ -199,6 +200,7 @@ impl CameraView {
                 .iter()
                 .map(|(reason, count)| (reason.as_str(), *count))
                 .collect(),
+            garbage_bytes: stats.garbage_bytes,
             viewers: app.viewers.watching(camera.name()),
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),

@@ -91,7 +91,7 @@ impl FileSource {
                     pace.tick().await;
                     shown_this_time += u64::from(pictures.publish(out, jpeg, None));
                 }
-                Next::Dropped(reason) => pictures.drop_picture(out, reason),
+                Next::Dropped { reason, bytes } => pictures.drop_picture(out, reason, bytes),
                 Next::End if shown_this_time == 0 => {
                     let fault = pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
                     return Err(SourceError::refused(format!(
@@ -130,7 +130,7 @@ async fn blocking<T: Send + 'static>(
 
 enum Next {
     Picture(Bytes),
-    Dropped(DropReason),
+    Dropped { reason: DropReason, bytes: u64 },
     End,
 }
 
@@ -180,7 +180,12 @@ impl Reel {
             }
             // A file that was removed since the folder was listed is passed over.
             Self::Folder { limit, files, .. } => match files.find(|file| file.exists()) {
-                Some(file) => Ok(read_picture(&file, *limit)?.map_or_else(Next::Dropped, Next::Picture)),
+                Some(file) => Ok(match read_picture(&file, *limit)? {
+                    Ok(picture) => Next::Picture(picture),
+                    Err(reason) => {
+                        Next::Dropped { reason, bytes: fs::metadata(&file).map_or(0, |f| f.len()) }
+                    }
+                }),
                 None => Ok(Next::End),
             },
         }
@@ -214,7 +219,7 @@ impl Film {
         loop {
             match self.framer.next_event() {
                 Some(Event::Frame(data)) => return Ok(Next::Picture(data)),
-                Some(Event::Dropped { reason, .. }) => return Ok(Next::Dropped(reason)),
+                Some(Event::Dropped { reason, bytes }) => return Ok(Next::Dropped { reason, bytes }),
                 None => {}
             }
             if self.unread.is_empty() {
@@ -225,7 +230,7 @@ impl Film {
                 };
                 if count == 0 {
                     return Ok(match self.framer.finish() {
-                        Some(Event::Dropped { reason, .. }) => Next::Dropped(reason),
+                        Some(Event::Dropped { reason, bytes }) => Next::Dropped { reason, bytes },
                         Some(Event::Frame(data)) => Next::Picture(data),
                         None => Next::End,
                     });

@@ -126,8 +126,8 @@ impl HttpSource {
                     let Ok(data) = frame.into_data() else { continue };
                     published += splitter.split(&data, |found| match found {
                         Ok((jpeg, timestamp)) => pictures.publish(out, jpeg, timestamp.and_then(believable)),
-                        Err(reason) => {
-                            pictures.drop_picture(out, reason);
+                        Err((reason, bytes)) => {
+                            pictures.drop_picture(out, reason, bytes);
                             false
                         }
                     });
@@ -136,8 +136,8 @@ impl HttpSource {
                     return Err(SourceError::lost("the connection to the camera broke off"));
                 }
                 None => {
-                    if let Some(reason) = splitter.finish() {
-                        pictures.drop_picture(out, reason);
+                    if let Some((reason, bytes)) = splitter.finish() {
+                        pictures.drop_picture(out, reason, bytes);
                     }
                     return Ok(published);
                 }
@@ -153,7 +153,8 @@ fn believable(since_epoch: Duration) -> Option<SystemTime> {
     (age <= OLDEST_PICTURE).then_some(taken)
 }
 
-type Found = Result<(Bytes, Option<Duration>), DropReason>;
+/// A picture and when it was taken, or why so many bytes became none.
+type Found = Result<(Bytes, Option<Duration>), (DropReason, u64)>;
 
 /// How the pictures are found in an answer.
 enum Splitter {
@@ -202,22 +203,22 @@ impl Splitter {
             return Some(match self {
                 Self::Parts(reader) => match reader.next_event()? {
                     multipart::Event::Part(part) => Ok((part.data, part.timestamp)),
-                    multipart::Event::Dropped { reason, .. } => Err(reason),
+                    multipart::Event::Dropped { reason, bytes } => Err((reason, bytes)),
                     multipart::Event::End => continue,
                 },
                 Self::Pictures(framer) => match framer.next_event()? {
                     mjpeg::Event::Frame(jpeg) => Ok((jpeg, None)),
-                    mjpeg::Event::Dropped { reason, .. } => Err(reason),
+                    mjpeg::Event::Dropped { reason, bytes } => Err((reason, bytes)),
                 },
             });
         }
     }
 
-    fn finish(&mut self) -> Option<DropReason> {
+    fn finish(&mut self) -> Option<(DropReason, u64)> {
         match self {
             Self::Parts(_) => None,
             Self::Pictures(framer) => match framer.finish()? {
-                mjpeg::Event::Dropped { reason, .. } => Some(reason),
+                mjpeg::Event::Dropped { reason, bytes } => Some((reason, bytes)),
                 mjpeg::Event::Frame(_) => None,
             },
         }

@@ -37,13 +37,13 @@ impl Pictures {
     /// camera says so; else it counts as taken now.
     pub fn publish(&mut self, out: &mut Publisher, jpeg: Bytes, captured: Option<SystemTime>) -> bool {
         if jpeg.len() > self.max_frame_bytes {
-            self.drop_picture(out, mjpeg::DropReason::TooLarge);
+            self.drop_picture(out, mjpeg::DropReason::TooLarge, jpeg.len() as u64);
             return false;
         }
         let header = match Header::parse(&jpeg) {
             Ok(header) => header,
             Err(error) => {
-                self.drop_picture(out, mjpeg::DropReason::Damaged(error));
+                self.drop_picture(out, mjpeg::DropReason::Damaged(error), jpeg.len() as u64);
                 return false;
             }
         };
@@ -61,12 +61,12 @@ impl Pictures {
         true
     }
 
-    /// Counts what a framer dropped. Garbage between pictures is no lost picture, and only remembered.
-    pub fn drop_picture(&mut self, out: &mut Publisher, reason: mjpeg::DropReason) {
+    /// Counts what a framer dropped: a picture as one, garbage between pictures, which is no lost picture, by its bytes.
+    pub fn drop_picture(&mut self, out: &mut Publisher, reason: mjpeg::DropReason, bytes: u64) {
         match reason {
             mjpeg::DropReason::TooLarge => out.dropped(1, DropReason::TooLarge),
             mjpeg::DropReason::Damaged(_) => out.dropped(1, DropReason::Damaged),
-            mjpeg::DropReason::Garbage => {}
+            mjpeg::DropReason::Garbage => out.garbage(bytes),
         }
         self.fault = Some(match reason {
             mjpeg::DropReason::TooLarge => format!("a picture has more than {} bytes", self.max_frame_bytes),
@@ -170,7 +170,8 @@ pub(crate) mod tests {
         );
         assert!(!pictures.publish(&mut out, Bytes::from(vec![0xFF; 2001]), None));
         assert_eq!(pictures.fault(), Some("a picture has more than 2000 bytes"));
-        pictures.drop_picture(&mut out, mjpeg::DropReason::Garbage);
+        pictures.drop_picture(&mut out, mjpeg::DropReason::Garbage, 7);
+        assert_eq!(stream.stats().garbage_bytes, 7);
         assert_eq!((dropped(&stream, DropReason::Damaged), dropped(&stream, DropReason::TooLarge)), (1, 1));
         assert_eq!(pictures.fault(), Some("bytes that are no picture"));
         assert!(pictures.publish(&mut out, Bytes::from_static(BASELINE), None));

@@ -117,6 +117,7 @@ fn one_that_prints_garbage_is_given_up() {
     steady_misses_nothing(&server, Duration::from_secs(2));
     let stats = server.stats_of("cam");
     assert_eq!(stats["frames"], 0, "{stats}");
+    assert!(stats["garbage_bytes"].as_u64() >= Some(1 << 20), "{stats}");
     server.stop();
 }
 

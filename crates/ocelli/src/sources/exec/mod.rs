@@ -133,8 +133,8 @@ async fn read_pictures(
     loop {
         let read = timeout_at(last_picture + patience, stdout.read_buf(framer.room())).await;
         if since_picture > 0 && last_picture.elapsed() >= patience {
-            if let Some(Event::Dropped { reason, .. }) = framer.finish() {
-                pictures.drop_picture(out, reason);
+            if let Some(Event::Dropped { reason, bytes }) = framer.finish() {
+                pictures.drop_picture(out, reason, bytes);
             }
             return Err(without_picture(since_picture, pictures));
         }
@@ -156,15 +156,15 @@ async fn read_pictures(
                         last_picture = Instant::now();
                     }
                 }
-                Event::Dropped { reason, .. } => pictures.drop_picture(out, reason),
+                Event::Dropped { reason, bytes } => pictures.drop_picture(out, reason, bytes),
             }
         }
         if since_picture > hopeless {
             return Err(without_picture(since_picture, pictures));
         }
     }
-    if let Some(Event::Dropped { reason, .. }) = framer.finish() {
-        pictures.drop_picture(out, reason);
+    if let Some(Event::Dropped { reason, bytes }) = framer.finish() {
+        pictures.drop_picture(out, reason, bytes);
     }
     Ok(())
 }
