@@ -230,6 +230,28 @@ fn a_lost_camera_holds_its_last_picture_or_closes_as_it_is_told() {
 }
 
 #[test]
+fn a_snapshot_of_a_camera_that_holds_is_its_last_picture_with_its_time() {
+    let file = picture("baseline.jpg");
+    let directory = tempfile::tempdir().unwrap();
+    // One picture in the first run, none in any other.
+    let script = format!("mkdir {}/given && cat {file}; exit 1", directory.path().display());
+    let server = Server::configured(&format!(
+        "[cameras.cam]\nsource = \"exec:sh -c '{script}'\"\non_lost = \"hold\"\n"
+    ));
+    until("it has failed without a picture", || server.stats_of("cam")["restarts"].as_u64() >= Some(1));
+    let snapshots = [server.get("/snapshot"), server.get("/snapshot")];
+    let taken = snapshots.each_ref().map(|snapshot| {
+        assert_eq!((snapshot.status, snapshot.header("retry-after")), (200, None));
+        assert_eq!(snapshot.body, std::fs::read(&file).unwrap());
+        snapshot.header("x-timestamp").expect("when it was taken").parse::<f64>().unwrap()
+    });
+    assert_eq!(taken[0], taken[1]);
+    let stats = server.stats();
+    assert!(stats["now"].as_f64().unwrap() - taken[0] > 0.5, "as old as it is: {taken:?} {stats}");
+    server.stop();
+}
+
+#[test]
 fn a_camera_on_demand_runs_for_its_viewers_only() {
     let file = picture("baseline.jpg");
     let server = Server::configured(&format!(
