@@ -90,6 +90,8 @@ fn stream_of(camera: &Arc<CameraEntry>, asked: Asked) -> Result<Response, ApiErr
     // Proxies that buffer would add seconds.
     out.insert("x-accel-buffering", HeaderValue::from_static("no"));
     if method == Method::HEAD {
+        // The router states the length of a body that it knows, and a stream has none.
+        *response.body_mut() = Body::from_stream(Body::empty().into_data_stream());
         return Ok(response);
     }
     let name = camera.name().clone();

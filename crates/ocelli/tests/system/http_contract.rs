@@ -85,6 +85,10 @@ fn old_clients_and_strange_forms_of_requests_are_understood() {
     for head in ["/stream", "/cameras/steady/stream", "/snapshot", "/stats", "/"] {
         let response = ask(&format!("HEAD {head} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"));
         assert_eq!(response.status, 200, "{head}");
+        let states_length = response.header("content-length").is_some();
+        let is_stream = response.header("content-type").unwrap().starts_with("multipart/");
+        assert_eq!(states_length, !is_stream, "{head}: {response:?}");
+        assert_eq!(response.header("transfer-encoding"), None, "{head}: {response:?}");
     }
     assert_eq!(server.stats()["viewers"].as_array().unwrap().len(), 1, "HEAD is no viewer");
     for (target, status) in [
