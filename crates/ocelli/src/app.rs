@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName};
 
-use crate::http::{ApiError, Connections};
+use crate::connections::Connections;
 use crate::notice;
 use crate::viewers::{SentTotals, Viewers};
 
@@ -99,22 +99,13 @@ impl fmt::Debug for CameraEntry {
 }
 
 impl App {
-    /// The camera that addresses without a name mean.
-    ///
-    /// # Errors
-    /// No camera is configured.
-    pub fn first(&self) -> Result<&Arc<CameraEntry>, ApiError> {
-        self.cameras.first().ok_or_else(|| ApiError::unknown_camera("", std::iter::empty()))
+    /// The camera that addresses without a name mean, if any is configured.
+    pub fn first(&self) -> Option<&Arc<CameraEntry>> {
+        self.cameras.first()
     }
 
     /// The camera called `name`.
-    ///
-    /// # Errors
-    /// There is none; the error lists those there are.
-    pub fn camera(&self, name: &str) -> Result<&Arc<CameraEntry>, ApiError> {
-        self.cameras
-            .iter()
-            .find(|camera| camera.name().as_str() == name)
-            .ok_or_else(|| ApiError::unknown_camera(name, self.cameras.iter().map(|c| c.name().as_str())))
+    pub fn camera(&self, name: &str) -> Option<&Arc<CameraEntry>> {
+        self.cameras.iter().find(|camera| camera.name().as_str() == name)
     }
 }

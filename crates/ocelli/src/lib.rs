@@ -7,6 +7,7 @@ pub mod app;
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod connections;
 pub mod histogram;
 pub mod http;
 mod notice;

@@ -13,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, CameraEntry, CameraSetup};
 use crate::config::{CameraConfig, Config};
-use crate::http::{self, Connections, ListenerLimits, state_name};
+use crate::connections::Connections;
+use crate::http::{self, ListenerLimits, state_name};
 use crate::sources;
 use crate::viewers::Viewers;
 

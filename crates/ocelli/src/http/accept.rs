@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use tower::ServiceExt;
 use super::patience::{self, Patient};
 use super::socket;
 use super::takeover::Takeover;
+use crate::connections::Connections;
 
 /// What hyper needs at least to read a head.
 const MIN_HEAD_BYTES: usize = 8 * 1024;
@@ -44,39 +44,6 @@ pub struct ListenerLimits {
     pub head_timeout: Duration,
 }
 
-/// What the listener did.
-#[derive(Debug, Default)]
-pub struct Connections {
-    open: AtomicUsize,
-    accepted: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Connections {
-    /// Connections open now.
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// Connections accepted since the start.
-    pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
-    }
-
-    /// Connections closed at once because as many as allowed were open.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-}
-
-struct Open(Arc<Connections>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Serves `router` on `listener` within `limits`. Dropping the future closes every connection.
 pub async fn serve(
     listener: TcpListener,
@@ -95,17 +62,16 @@ pub async fn serve(
                 continue;
             }
         };
-        connections.accepted.fetch_add(1, Ordering::Relaxed);
+        connections.accept();
         if connections.open() >= limits.connections {
-            connections.refused.fetch_add(1, Ordering::Relaxed);
+            connections.refuse();
             tracing::debug!(%peer, limit = limits.connections, "connection refused: too many are open");
             if let Ok(place) = refusals.clone().try_acquire_owned() {
                 tasks.spawn(refuse(stream, place));
             }
             continue;
         }
-        connections.open.fetch_add(1, Ordering::Relaxed);
-        let open = Open(connections.clone());
+        let open = connections.clone().enter();
         let router = router.clone();
         tasks.spawn(async move {
             connection(stream, peer, router, limits).await;

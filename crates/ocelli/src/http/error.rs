@@ -1,9 +1,13 @@
 //! Errors as clients see them: JSON `{"error": "...", "hint": "..."}` with the right status.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+
+use crate::app::{App, CameraEntry};
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -48,6 +52,23 @@ impl ApiError {
     pub fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { status, error: error.into(), hint: hint.into(), retry_after_seconds: None }
     }
+}
+
+/// The camera that addresses without a name mean.
+///
+/// # Errors
+/// No camera is configured: 404.
+pub(super) fn first_camera(app: &App) -> Result<&Arc<CameraEntry>, ApiError> {
+    app.first().ok_or_else(|| ApiError::unknown_camera("", std::iter::empty()))
+}
+
+/// The camera called `name`.
+///
+/// # Errors
+/// There is none: 404 with those there are.
+pub(super) fn camera_called<'a>(app: &'a App, name: &str) -> Result<&'a Arc<CameraEntry>, ApiError> {
+    let known = || app.cameras.iter().map(|camera| camera.name().as_str());
+    app.camera(name).ok_or_else(|| ApiError::unknown_camera(name, known()))
 }
 
 /// Words of the router's own errors that are passed on.

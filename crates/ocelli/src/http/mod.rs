@@ -19,7 +19,7 @@ use axum::routing::get;
 use http::{HeaderValue, Method, StatusCode};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-pub use accept::{Connections, ListenerLimits, serve};
+pub use accept::{ListenerLimits, serve};
 pub use error::ApiError;
 pub use socket::tune;
 pub use status::{dropped, state_name};

@@ -12,7 +12,7 @@ use ocelli_hub::{Item, Want};
 use ocelli_media::Frame;
 use serde::Deserialize;
 
-use super::error::ApiError;
+use super::error::{ApiError, camera_called, first_camera};
 use super::page;
 use super::takeover::Takeover;
 use crate::app::{App, CameraEntry};
@@ -43,7 +43,7 @@ pub(super) async fn root(asked: Asked) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = &asked;
     match query.action.as_deref() {
         Some("stream") => {}
-        Some("snapshot") => return snapshot_of(app.first()?, headers, query).await,
+        Some("snapshot") => return snapshot_of(first_camera(app)?, headers, query).await,
         Some(other) => {
             let error = format!("there is no action `{}`", other.chars().take(32).collect::<String>());
             return Err(ApiError::bad_parameter(error, "the actions are `stream` and `snapshot`"));
@@ -51,32 +51,32 @@ pub(super) async fn root(asked: Asked) -> Result<Response, ApiError> {
         None if wants_page(headers) => return Ok(page::index()),
         None => {}
     }
-    let camera = app.first()?.clone();
+    let camera = first_camera(app)?.clone();
     stream_of(&camera, asked)
 }
 
 /// `/stream`.
 pub(super) async fn first_stream(asked: Asked) -> Result<Response, ApiError> {
-    let camera = asked.0.first()?.clone();
+    let camera = first_camera(&asked.0)?.clone();
     stream_of(&camera, asked)
 }
 
 /// `/cameras/{cam}/stream`.
 pub(super) async fn stream(Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
-    let camera = asked.0.camera(&name)?.clone();
+    let camera = camera_called(&asked.0, &name)?.clone();
     stream_of(&camera, asked)
 }
 
 /// `/snapshot`.
 pub(super) async fn first_snapshot(asked: Asked) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = asked;
-    snapshot_of(app.first()?, &headers, &query).await
+    snapshot_of(first_camera(&app)?, &headers, &query).await
 }
 
 /// `/cameras/{cam}/snapshot`.
 pub(super) async fn snapshot(Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = asked;
-    snapshot_of(app.camera(&name)?, &headers, &query).await
+    snapshot_of(camera_called(&app, &name)?, &headers, &query).await
 }
 
 fn stream_of(camera: &Arc<CameraEntry>, asked: Asked) -> Result<Response, ApiError> {

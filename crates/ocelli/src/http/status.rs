@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use ocelli_hub::{State as CameraState, StreamStats};
 use serde::Serialize;
 
-use super::error::ApiError;
+use super::error::{ApiError, camera_called};
 use crate::app::{App, CameraEntry};
 use crate::process::ProcessStats;
 use crate::viewers::ViewerStats;
@@ -135,7 +135,7 @@ pub(super) async fn camera(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let view = CameraView::of(&app, app.camera(&name)?);
+    let view = CameraView::of(&app, camera_called(&app, &name)?);
     Ok(no_store(Json(view)))
 }
 
