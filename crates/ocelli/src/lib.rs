@@ -11,6 +11,7 @@ pub mod connections;
 pub mod histogram;
 pub mod http;
 mod notice;
+pub mod open_files;
 pub mod outputs;
 pub mod process;
 pub mod server;

@@ -15,6 +15,7 @@ use crate::app::{App, CameraEntry, CameraSetup};
 use crate::config::{CameraConfig, Config};
 use crate::connections::Connections;
 use crate::http::{self, ListenerLimits, state_name};
+use crate::open_files;
 use crate::sources;
 use crate::viewers::Viewers;
 
@@ -33,7 +34,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    allow_many_files();
+    open_files::allow_many();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.limits.worker_threads {
         runtime.worker_threads(threads);
@@ -173,14 +174,4 @@ fn log_to_stderr(config: &Config) {
         // It would say on standard error that standard error is gone, panic, and take the camera that logged with it.
         .log_internal_errors(false)
         .try_init();
-}
-
-/// Raises the soft limit of open files to the hard one: a thousand viewers are a thousand sockets.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!("the limit of open files stays as it is: {error}");
-    }
 }

@@ -252,6 +252,20 @@ fn a_snapshot_of_a_camera_that_holds_is_its_last_picture_with_its_time() {
 }
 
 #[test]
+fn a_camera_program_has_the_limit_of_open_files_that_the_server_was_started_with() {
+    let mut limited = std::process::Command::new("sh");
+    limited.env_remove("RUST_LOG").args(["-c", "ulimit -Sn 300; exec \"$0\" \"$@\""]);
+    limited.arg(crate::server::command().get_program()).args(["--port", "0", "--address", "127.0.0.1"]);
+    let source = shell("sleep 0.2; echo limit $(ulimit -n) >&2; exit 1");
+    let server = Server::of(limited.args(["--camera", &format!("cam={source}")]), None);
+    server.lost_for("cam", "limit 300");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_ne!(line.split_whitespace().nth(3), Some("300"), "its own is raised: {line}");
+    server.stop();
+}
+
+#[test]
 fn a_camera_on_demand_runs_for_its_viewers_only() {
     let file = picture("baseline.jpg");
     let server = Server::configured(&format!(

@@ -13,6 +13,8 @@ use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::open_files;
+
 /// How long a program may take to end by itself once it is asked to.
 const GRACE: Duration = Duration::from_secs(2);
 /// How often a group whose leader has ended is looked at for others.
@@ -72,6 +74,7 @@ impl Group {
     pub(super) fn new(child: Child) -> Self {
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         living().push(id);
+        open_files::restore(id);
         Self { child: Some(child), id }
     }
 
