@@ -2,7 +2,22 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::cpu_clock;
+
+/// A process's share of the machine over the measured time.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Cost {
+    pub(crate) pid: u32,
+    /// Of one core, as the next two.
+    pub(crate) cpu_percent: Option<f64>,
+    pub(crate) user_percent: Option<f64>,
+    pub(crate) system_percent: Option<f64>,
+    pub(crate) rss_kb: Option<u64>,
+    pub(crate) rss_peak_kb: Option<u64>,
+    pub(crate) pss_kb: Option<u64>,
+}
 
 /// CPU time so far: every thread's, in user and kernel.
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {

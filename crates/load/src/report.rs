@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::histogram::Histogram;
+use crate::process::Cost;
 use crate::record::Record;
-use crate::run::{Cost, Outcome};
+use crate::run::Outcome;
 use crate::viewer::Manner;
 
 mod table;
@@ -18,7 +19,7 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) slow: Option<Slow>,
     pub(crate) stalled_viewers: usize,
-    pub(crate) server: Option<Server>,
+    pub(crate) server: Option<Cost>,
     pub(crate) readers_cpu_percent: Option<f64>,
     pub(crate) machine_idle_percent: Option<f64>,
     pub(crate) machine_stolen_percent: Option<f64>,
@@ -71,19 +72,6 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
-/// The server's process.
-#[derive(Debug, Serialize)]
-pub(crate) struct Server {
-    pub(crate) pid: u32,
-    /// Of one core.
-    pub(crate) cpu_percent: Option<f64>,
-    pub(crate) user_percent: Option<f64>,
-    pub(crate) system_percent: Option<f64>,
-    pub(crate) rss_kb: Option<u64>,
-    pub(crate) rss_peak_kb: Option<u64>,
-    pub(crate) pss_kb: Option<u64>,
-}
-
 /// One viewer.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
@@ -117,8 +105,8 @@ impl Report {
             viewers: Group::new(&of(|manner| *manner == Manner::Prompt), seconds),
             slow: slow_rate.map(|rate| Slow::new(&slow, rate, seconds)),
             stalled_viewers: of(|manner| *manner == Manner::Stalled).len(),
-            server: outcome.server.map(Server::new),
-            readers_cpu_percent: outcome.readers_cpu_percent.map(rounded),
+            server: outcome.server,
+            readers_cpu_percent: outcome.readers_cpu_percent,
             machine_idle_percent: outcome.machine.map(|(idle, _)| rounded(idle)),
             machine_stolen_percent: outcome.machine.map(|(_, stolen)| rounded(stolen)),
             per_viewer: outcome.records.iter().map(|(manner, record)| Line::new(*manner, record)).collect(),
@@ -198,15 +186,6 @@ impl Spread {
     fn divided_by(self, by: f64) -> Self {
         let part = |value: f64| rounded(value / by);
         Self { p50: part(self.p50), p95: part(self.p95), p99: part(self.p99), max: part(self.max) }
-    }
-}
-
-impl Server {
-    fn new(cost: Cost) -> Self {
-        let Cost { pid, cpu_percent, user_percent, system_percent, rss_kb, rss_peak_kb, pss_kb } = cost;
-        let [cpu_percent, user_percent, system_percent] =
-            [cpu_percent, user_percent, system_percent].map(|value| value.map(rounded));
-        Self { pid, cpu_percent, user_percent, system_percent, rss_kb, rss_peak_kb, pss_kb }
     }
 }
 

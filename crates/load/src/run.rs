@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::engine::{self, Shared, Stage};
-use crate::process::{self, Machine};
+use crate::process::{self, Cost, Machine};
 use crate::record::Record;
 use crate::target::Target;
 use crate::viewer::Manner;
@@ -45,18 +45,6 @@ pub(crate) struct Outcome {
     pub(crate) readers_cpu_percent: Option<f64>,
     /// Idle and stolen shares of the whole machine, in percent.
     pub(crate) machine: Option<(f64, f64)>,
-}
-
-/// A process's share of the machine over the measured time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cost {
-    pub(crate) pid: u32,
-    pub(crate) cpu_percent: Option<f64>,
-    pub(crate) user_percent: Option<f64>,
-    pub(crate) system_percent: Option<f64>,
-    pub(crate) rss_kb: Option<u64>,
-    pub(crate) rss_peak_kb: Option<u64>,
-    pub(crate) pss_kb: Option<u64>,
 }
 
 type Readers = Vec<JoinHandle<std::io::Result<Vec<(Manner, Record)>>>>;
@@ -230,6 +218,8 @@ impl Reading {
     }
 }
 
+/// With three decimals: more is noise.
 fn percent(before: Option<Duration>, after: Option<Duration>, time: Duration) -> Option<f64> {
-    Some(100.0 * after?.saturating_sub(before?).as_secs_f64() / time.as_secs_f64())
+    let percent = 100.0 * after?.saturating_sub(before?).as_secs_f64() / time.as_secs_f64();
+    Some((percent * 1e3).round() / 1e3)
 }

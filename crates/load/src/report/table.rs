@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Group, Report, Server, Spread};
+use super::{Cost, Group, Report, Spread};
 
 impl Display for Report {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -69,7 +69,7 @@ fn group(out: &mut Formatter<'_>, group: &Group) -> fmt::Result {
     Ok(())
 }
 
-fn cost(server: &Server) -> String {
+fn cost(server: &Cost) -> String {
     let percent = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.2} %"));
     let megabytes =
         |kb: Option<u64>| kb.map_or_else(|| "?".to_owned(), |kb| format!("{:.1} MB", kb as f64 / 1024.0));
