@@ -461,10 +461,22 @@ frame_buffer_size = 30
 
     #[test]
     fn a_password_is_not_put_on_a_command_line() {
-        let config = loaded(BROWSER);
-        assert_eq!(config.cameras[0].source.scheme(), "rtsp");
-        assert!(config.warnings.iter().any(|warning| warning.text.contains("would show the password")));
-        assert!(!format!("{config:?}").contains("hunter2"));
+        let in_query = |query: &str| {
+            BROWSER.replace("admin:${CAMERA_PASSWORD}@", "").replace("/stream", &format!("/stream?{query}"))
+        };
+        let files = [
+            BROWSER.to_owned(),
+            in_query("user=admin&pwd=${CAMERA_PASSWORD}"),
+            in_query("a=${CAMERA_PASSWORD}"),
+            in_query("user=admin&Password=here"),
+        ];
+        for file in files {
+            let config = loaded(&file);
+            assert_eq!(config.cameras[0].source.scheme(), "rtsp", "{file}");
+            assert!(config.warnings.iter().any(|warning| warning.text.contains("would show the password")));
+            assert!(!format!("{config:?}").contains("hunter2"));
+        }
+        assert_eq!(loaded(&in_query("channel=1")).cameras[0].source.scheme(), "exec");
     }
 
     #[test]

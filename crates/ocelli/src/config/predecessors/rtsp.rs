@@ -78,7 +78,7 @@ fn command(
     reader: &mut Reader<'_>,
     around: Surroundings<'_>,
 ) -> Option<Text> {
-    if hide_user(&url.text) != url.text {
+    if holds_password(url) {
         // Its command line, password and all, could be read by every user of the machine.
         reader.warn(Some(url.place), "rtsp.url: FFmpeg does not read this camera, since it would show the password to every user of this machine");
         return None;
@@ -104,6 +104,17 @@ fn command(
         secret: url.secret || ffmpeg.texts("extra_args").iter().any(|text| text.secret),
         place: url.place,
     })
+}
+
+/// Whether an address has a user, a parameter that cameras take a password in (`?user=admin&pwd=…`), or anything from the
+/// environment, which is where passwords are put.
+fn holds_password(url: &Text) -> bool {
+    let parameters = url.text.split_once('?').map_or("", |(_, query)| query).split('&');
+    let mut names = parameters.map(|pair| pair.split('=').next().unwrap_or_default().to_ascii_lowercase());
+    let telling = ["pass", "pwd", "psw", "token", "secret", "auth", "key"];
+    url.secret
+        || hide_user(&url.text) != url.text
+        || names.any(|name| telling.iter().any(|word| name.contains(word)))
 }
 
 fn server(server: &Section, config: &mut Config, reader: &mut Reader<'_>) {
