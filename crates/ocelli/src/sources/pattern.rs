@@ -140,14 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_picture_is_there_at_once() {
-        let start = std::time::Instant::now();
+    fn a_picture_is_a_whole_jpeg_of_the_time_it_shows() {
         let mut painter = Painter::new(Size { width: 1280, height: 720 }, 80).unwrap();
         let now = SystemTime::now();
         let frame = painter.paint(now, 0, MediaTime::video(Duration::ZERO)).unwrap();
         assert!(frame.data.starts_with(&[0xff, 0xd8]) && frame.data.ends_with(&[0xff, 0xd9]));
         assert_eq!(frame.captured, Some(now));
-        // Without optimisation on a busy machine; 3 ms in a release build.
-        assert!(start.elapsed() < Duration::from_millis(500), "took {:?}", start.elapsed());
     }
 }

@@ -101,11 +101,14 @@ async fn a_viewer_that_does_not_read_skips_to_the_newest_and_holds_one_picture()
     crate::http::tune(&server).unwrap();
     let serving = serve(&server, Bytes::new(), &mut parts, StreamOptions::default(), &viewer);
     let picture = |number: u8| frame(vec![number; 1 << 20]);
+    let mut derived = setup.stream.derive(&MjpegParts, Want::Latest);
     let publishing = async {
-        // Nobody reads: the first pictures fill the kernel, the rest are passed over.
+        // Nobody reads: the first pictures fill the kernel, the rest are passed over. Each has become a part, which the
+        // viewer then knows of, before the next one comes.
         for number in 128..=227 {
             setup.publisher.push(picture(number));
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            while !matches!(derived.next().await, Ok(Next::Piece(part)) if part.jpeg()[0] == number) {}
+            tokio::task::yield_now().await;
         }
         let mut buffer = vec![0; 1 << 16];
         let mut of_the_newest = 0;
