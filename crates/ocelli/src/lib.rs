@@ -10,6 +10,7 @@ pub mod config;
 pub mod connections;
 pub mod histogram;
 pub mod http;
+pub mod log;
 mod notice;
 pub mod open_files;
 pub mod outputs;

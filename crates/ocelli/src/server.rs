@@ -9,12 +9,12 @@ use anyhow::Context;
 use ocelli_hub::{Bounds, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, CameraEntry, CameraSetup};
 use crate::config::{CameraConfig, Config};
 use crate::connections::Connections;
 use crate::http::{self, ListenerLimits, state_name};
+use crate::log;
 use crate::open_files;
 use crate::sources;
 use crate::viewers::Viewers;
@@ -30,7 +30,13 @@ const RING_BYTES: usize = 64 << 20;
 /// # Errors
 /// What keeps it from running: an address in use, no permission.
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    log_to_stderr(config);
+    log::start(config.log_level.as_str());
+    let ended = run_to_the_end(config);
+    log::flush();
+    ended
+}
+
+fn run_to_the_end(config: &Config) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -157,21 +163,8 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             // Nobody is left to end a camera's process that does not end by itself.
             sources::exec::kill_all();
+            log::flush();
             std::process::exit(1);
         });
     })
-}
-
-fn log_to_stderr(config: &Config) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(config.log_level.as_str()));
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // Fails only where a test has set one already.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        // It would say on standard error that standard error is gone, panic, and take the camera that logged with it.
-        .log_internal_errors(false)
-        .try_init();
 }

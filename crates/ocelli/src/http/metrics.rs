@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::error::ApiError;
 use super::status::{dropped, gives_pictures};
 use crate::app::App;
+use crate::log;
 use crate::process::ProcessStats;
 
 type Fractional = Gauge<f64, AtomicU64>;
@@ -129,6 +130,7 @@ fn register_process(app: &App, registry: &mut Registry) {
             app.connections.refused(),
         ),
         ("viewers_refused", "Viewers refused because all places were taken", app.viewers.refused()),
+        ("log_lines_dropped", "Lines of the log that nobody read in time", log::lines_dropped()),
     ];
     for (name, help, value) in totals {
         let total = Total::default();

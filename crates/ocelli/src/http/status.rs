@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::error::{ApiError, camera_called};
 use crate::app::{App, CameraEntry};
+use crate::log;
 use crate::process::ProcessStats;
 use crate::viewers::ViewerStats;
 
@@ -77,6 +78,7 @@ struct StatsView {
     connections: ConnectionsView,
     viewers_limit: usize,
     viewers_refused: u64,
+    log_lines_dropped: u64,
     cameras: Vec<CameraView>,
     viewers: Vec<ViewerView>,
 }
@@ -115,6 +117,7 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Response {
         },
         viewers_limit: app.viewers.limit(),
         viewers_refused: app.viewers.refused(),
+        log_lines_dropped: log::lines_dropped(),
         cameras: app.cameras.iter().map(|camera| CameraView::of(&app, camera)).collect(),
         viewers: app.viewers.present().iter().map(|viewer| ViewerView::of(viewer)).collect(),
     }))

@@ -310,3 +310,18 @@ fn a_log_that_nobody_reads_any_more_loses_no_camera() {
     until("it is started again and again", || server.stats_of("cam")["restarts"].as_u64() >= Some(2));
     assert_eq!(server.terminate().code, Some(0));
 }
+
+#[test]
+fn a_log_that_nobody_empties_holds_up_nobody() {
+    let mut command = crate::server::command();
+    // Some megabytes of log, each line of which the server repeats.
+    let source =
+        "cam=exec:sh -c 'head -c 4000000 /dev/zero | tr \"\\0\" x | fold -w 200 >&2; exec sleep 1000'";
+    command.args(["--port", "0", "--address", "127.0.0.1", "--camera", source, "--camera", STEADY]);
+    let (mut server, _unread) = Server::with_unread_log(command.args(["--log-level", "trace"]));
+    until("lines are dropped", || server.stats()["log_lines_dropped"].as_u64() >= Some(1));
+    steady_misses_nothing(&server, Duration::from_secs(2));
+    let exit = server.terminate();
+    assert_eq!(exit.code, Some(0));
+    assert!(exit.took < Duration::from_secs(5), "{:?}", exit.took);
+}

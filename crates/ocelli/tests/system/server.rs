@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,6 +83,14 @@ impl Server {
         drop(child.stderr.take());
         let address = address(&mut child).unwrap();
         Self { child, address, log: Arc::default(), _directory: None }
+    }
+
+    /// The same, but standard error is a pipe that stays open and that nobody empties.
+    pub(crate) fn with_unread_log(command: &mut Command) -> (Self, ChildStderr) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let unread = child.stderr.take().unwrap();
+        let address = address(&mut child).unwrap();
+        (Self { child, address, log: Arc::default(), _directory: None }, unread)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
