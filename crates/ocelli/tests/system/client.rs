@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_media::Size;
 use ocelli_media::jpeg::Header;
@@ -178,6 +178,36 @@ impl Viewer {
                 Err(error) => panic!("the stream broke: {error}"),
             }
         }
+    }
+
+    /// Reads no more than `bytes_per_second` for `time`; every picture that became complete, with its age at that
+    /// moment.
+    pub(crate) fn at_rate(&mut self, bytes_per_second: f64, time: Duration) -> Vec<(Part, Duration)> {
+        let mut pictures = Vec::new();
+        let mut buffer = [0; 4096];
+        let mut read = 0;
+        let began = Instant::now();
+        while began.elapsed() < time {
+            if read as f64 > began.elapsed().as_secs_f64() * bytes_per_second {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            match self.connection.stream.read(&mut buffer) {
+                Ok(0) => panic!("the stream ended"),
+                Ok(bytes) => {
+                    read += bytes;
+                    self.pending.extend_from_slice(&buffer[..bytes]);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) => panic!("the stream broke: {error}"),
+            }
+            while let Some(part) = self.next_before(began) {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+                let age = now.saturating_sub(part.timestamp.expect("X-Timestamp"));
+                pictures.push((part, age));
+            }
+        }
+        pictures
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

@@ -12,4 +12,5 @@ mod lifecycle;
 mod openapi;
 mod peers;
 mod processes;
+mod promises;
 mod server;
