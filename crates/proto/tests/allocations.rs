@@ -8,6 +8,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 use ocelli_media::jpeg::rewrite::{Rewriter, Work};
 use ocelli_proto::rtp::jpeg::{Burst, PAYLOAD_TYPE, Stamp};
+use ocelli_proto::rtp::nal;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -65,6 +66,28 @@ fn a_picture_takes_one_allocation_or_three_if_rewritten_and_a_packet_none() {
                 assert!(for_picture <= most, "{work:?}: {for_picture} allocations for a picture");
                 assert_eq!(for_all, for_picture, "{work:?}: packets allocate");
             }
+        }
+    }
+}
+
+#[test]
+fn an_access_unit_takes_three_allocations_and_a_packet_none() {
+    let unit = |kind: u8, length: usize| [&(length as u32).to_be_bytes()[..], &vec![kind; length]].concat();
+    let units = [unit(0x67, 20), unit(0x68, 4), unit(0x65, 90_000), unit(0x65, 500), unit(0x65, 40_000)];
+    let access_unit = Bytes::from(units.concat());
+    let mut headers = Vec::new();
+    for round in 0..2 {
+        let before = COUNT.get();
+        let burst = nal::Burst::new(nal::Format::H264, &access_unit, 1200).expect("it is sound");
+        let for_unit = COUNT.get() - before;
+        for ssrc in 0..8 {
+            burst.stamp(Stamp { payload_type: 96, sequence: 0, timestamp: 0, ssrc }, &mut headers);
+            assert!(burst.packets(&headers).all(|(header, payload)| header.len() + payload.len() <= 1200));
+        }
+        if round > 0 {
+            // Headers, the list of packets, and what counts those who share them.
+            assert!(for_unit <= 3, "{for_unit} allocations for an access unit");
+            assert_eq!(COUNT.get() - before, for_unit, "packets allocate");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! JPEG in RTP, to and from FFmpeg and GStreamer over loopback: the pixels that arrive are those of the camera's file.
+//! Video in RTP, to and from FFmpeg and GStreamer over loopback: what arrives is what was sent, pixel for pixel.
 #![allow(clippy::unwrap_used)] // helpers of tests fail a test by panicking
 #![allow(clippy::disallowed_methods)] // the peers run in real time
 
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use ocelli_media::jpeg::rewrite::{Rewriter, RtpJpeg};
 use ocelli_proto::rtp::Packet;
 use ocelli_proto::rtp::jpeg::{Burst, Depacketiser, PAYLOAD_TYPE, Stamp};
+
+#[path = "peers/video.rs"]
+mod video;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two pictures.

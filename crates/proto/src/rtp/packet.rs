@@ -50,6 +50,32 @@ impl Header {
     }
 }
 
+/// What the packets of one picture for one target are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// What the payload is, 0 to 127: a number that RFC 3551 gives, or one of 96 to 127 that the session's description does.
+    pub payload_type: u8,
+    /// The first packet's number.
+    pub sequence: u16,
+    /// When the picture was taken, in ticks of the payload's clock, from the target's random start.
+    pub timestamp: u32,
+    /// The sender.
+    pub ssrc: u32,
+}
+
+impl Stamp {
+    /// The header of the packet with this index, of `count`.
+    pub(crate) fn header(self, index: usize, count: usize) -> Header {
+        Header {
+            marker: index + 1 == count,
+            payload_type: self.payload_type,
+            sequence: self.sequence.wrapping_add(index as u16),
+            timestamp: self.timestamp,
+            ssrc: self.ssrc,
+        }
+    }
+}
+
 /// Why bytes are no RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {

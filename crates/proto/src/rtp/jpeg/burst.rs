@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes};
 use ocelli_media::jpeg::rewrite::{RtpJpeg, Sampling};
 
-use crate::rtp::{HEADER_BYTES, Header};
+use crate::rtp::{HEADER_BYTES, Header, Stamp};
 
 /// The shortest packet length that may be asked for: room for all headers with two 16-bit tables, and some payload.
 pub const LEAST_PACKET_BYTES: usize = 576;
@@ -43,19 +43,6 @@ pub struct Burst {
     header: usize,
     packet: usize,
     count: usize,
-}
-
-/// What a target's packets are called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// What the payload is, 0 to 127: [`PAYLOAD_TYPE`](super::PAYLOAD_TYPE) but for a special reason.
-    pub payload_type: u8,
-    /// The first packet's number.
-    pub sequence: u16,
-    /// When the picture was taken, in ticks of 90 kHz, from the target's random start.
-    pub timestamp: u32,
-    /// The sender.
-    pub ssrc: u32,
 }
 
 impl Burst {
@@ -116,13 +103,7 @@ impl Burst {
         headers.extend_from_slice(&self.headers);
         let mut at = 0;
         for index in 0..self.count {
-            let header = Header {
-                marker: index + 1 == self.count,
-                payload_type: stamp.payload_type,
-                sequence: stamp.sequence.wrapping_add(index as u16),
-                timestamp: stamp.timestamp,
-                ssrc: stamp.ssrc,
-            };
+            let header = stamp.header(index, self.count);
             headers[at..at + HEADER_BYTES].copy_from_slice(&header.to_bytes());
             at += if index == 0 { self.first_header } else { self.header };
         }

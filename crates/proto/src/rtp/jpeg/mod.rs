@@ -26,7 +26,8 @@ mod depacketise;
 mod header;
 mod quality;
 
-pub use burst::{Burst, BurstError, LEAST_PACKET_BYTES, Stamp};
+pub use crate::rtp::Stamp;
+pub use burst::{Burst, BurstError, LEAST_PACKET_BYTES};
 pub use depacketise::{Depacketiser, Dropped, File};
 pub use header::HeaderError;
 
