@@ -1,4 +1,4 @@
-//! Video in RTP, to and from FFmpeg and GStreamer over loopback: what arrives is what was sent, pixel for pixel.
+//! Pictures and sound in RTP, to and from FFmpeg and GStreamer over loopback: what arrives is what was sent, bit for bit.
 #![allow(clippy::unwrap_used)] // helpers of tests fail a test by panicking
 #![allow(clippy::disallowed_methods)] // the peers run in real time
 
@@ -11,6 +11,8 @@ use ocelli_media::jpeg::rewrite::{Rewriter, RtpJpeg};
 use ocelli_proto::rtp::Packet;
 use ocelli_proto::rtp::jpeg::{Burst, Depacketiser, PAYLOAD_TYPE, Stamp};
 
+#[path = "peers/audio.rs"]
+mod audio;
 #[path = "peers/video.rs"]
 mod video;
 

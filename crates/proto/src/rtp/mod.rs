@@ -1,5 +1,6 @@
 //! The Real-time Transport Protocol (RFC 3550): packets, and what they carry.
 
+pub mod audio;
 mod h264;
 mod h265;
 pub mod jpeg;
