@@ -1,7 +1,7 @@
 //! RTCP (RFC 3550 section 6, feedback by RFC 4585 and RFC 5104): what sender and receiver tell each other about the packets.
 //!
 //! [`Compound`] is checked once and then read; [`mod@write`] appends packets to a buffer; [`Reception`] counts what a receiver
-//! reports; [`Clock`] turns a sender's reports into wall clock times; [`interval`] says how long to wait between reports.
+//! reports; [`Clock`] turns a sender's reports into wall clock times; [`interval()`] says how long to wait between reports.
 //!
 //! Packets of other kinds (APP, XR, transport feedback) are passed over. No authentication: that is SRTCP's.
 
