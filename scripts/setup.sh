@@ -70,6 +70,7 @@ want_test_peers() {
   want "GStreamer's base plugins" 'gst-inspect-1.0 --exists videotestsrc' gstreamer1.0-plugins-base gstreamer1-plugins-base gst-plugins-base gstreamer
   want "GStreamer's good plugins" 'gst-inspect-1.0 --exists jpegenc' gstreamer1.0-plugins-good gstreamer1-plugins-good gst-plugins-good gstreamer
   want "GStreamer's bad plugins" 'gst-inspect-1.0 --exists jpegparse' gstreamer1.0-plugins-bad gstreamer1-plugins-bad-free gst-plugins-bad gstreamer
+  [ "$manager" = brew ] || want VLC 'have vlc' 'vlc-bin vlc-plugin-base' vlc vlc -
   # Ubuntu's browsers are snaps, which a test cannot drive: install_browser fetches a Chromium there.
   if [ "$debian_family" != ubuntu ] && [ "$manager" != brew ]; then
     want Chromium 'browser_found' chromium chromium chromium -
