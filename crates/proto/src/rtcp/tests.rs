@@ -1,3 +1,5 @@
+//! RTCP: what is written is read again, the RFC's own arithmetic, and damage.
+
 use std::num::NonZeroU32;
 use std::time::{Duration, UNIX_EPOCH};
 

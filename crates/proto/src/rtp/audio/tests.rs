@@ -1,3 +1,5 @@
+//! Audio in RTP: round trips, loss and damage.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

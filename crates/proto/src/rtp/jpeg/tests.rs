@@ -1,3 +1,5 @@
+//! JPEG in RTP: packets as the RFC draws them, round trips, loss and damage.
+
 use bytes::Bytes;
 use ocelli_media::Size;
 use ocelli_media::jpeg::rewrite::{QuantisationPair, Rewriter, RtpJpeg, Sampling};

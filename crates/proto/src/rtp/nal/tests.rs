@@ -1,3 +1,5 @@
+//! H.264 and H.265 in RTP: packets as the RFCs draw them, round trips, loss and damage.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The reorder buffer in simulated time: loss, lateness, duplicates, wrap and restarted senders.
+
 use proptest::prelude::*;
 
 use super::*;

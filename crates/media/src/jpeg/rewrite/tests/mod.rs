@@ -1,3 +1,5 @@
+//! The rewrite against an independent coder that works bit by bit, and on damaged and refused pictures.
+
 mod reference;
 
 use bytes::Bytes;
