@@ -253,13 +253,20 @@ impl Stream {
     }
 
     /// Publishes a picture in the camera's stead, unless a source that runs has given one: a notice never stands in the
-    /// place of a newer picture. Uses the camera's tracks where they are known, else `tracks`.
+    /// place of a newer picture. Uses the camera's tracks where they are known, else `tracks`; viewers of a camera with
+    /// another codec than the notice's get none, and keep its last picture.
     pub(crate) fn notice(&self, frame: Frame, tracks: Tracks) {
+        let codec =
+            |tracks: &Tracks| tracks.iter().find(|track| track.id == frame.track).map(|track| track.codec);
+        let drawn = codec(&tracks);
         let mut way_in = lock(&self.way_in);
         if way_in.gives_frames {
             return;
         }
         let tracks = way_in.tracks.get_or_insert_with(|| Arc::new(tracks)).clone();
+        if codec(&tracks) != drawn {
+            return;
+        }
         self.send(&mut way_in, Entry { frame, tracks, notice: true });
     }
 

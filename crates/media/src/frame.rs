@@ -39,12 +39,18 @@ impl TrackId {
 pub enum Codec {
     /// JPEG, ITU-T T.81: any process that ends in one whole file a picture.
     Jpeg,
+    /// H.264, ITU-T H.264.
+    H264,
+    /// H.265, ITU-T H.265.
+    H265,
 }
 
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Jpeg => "mjpeg",
+            Self::H264 => "h264",
+            Self::H265 => "h265",
         })
     }
 }
@@ -75,12 +81,20 @@ pub struct Track {
     pub clock_rate: NonZeroU32,
     /// Size of its pictures, where it is known before they are decoded.
     pub size: Option<Size>,
+    /// H.264 and H.265: the parameter sets that decoding begins with, a NAL unit each, without length or start code;
+    /// empty where they are not known. Keyframes hold them too. JPEG has none.
+    pub parameter_sets: Vec<Bytes>,
 }
 
 impl Track {
     /// A video track of JPEG pictures on the 90 kHz clock.
     pub fn jpeg(size: Option<Size>) -> Self {
-        Self { id: TrackId::VIDEO, codec: Codec::Jpeg, clock_rate: MediaTime::VIDEO_RATE, size }
+        Self::video(Codec::Jpeg, size, Vec::new())
+    }
+
+    /// The video track of a stream, on the 90 kHz clock.
+    pub fn video(codec: Codec, size: Option<Size>, parameter_sets: Vec<Bytes>) -> Self {
+        Self { id: TrackId::VIDEO, codec, clock_rate: MediaTime::VIDEO_RATE, size, parameter_sets }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A stream's ends: what is pushed, what is got, and what is counted.
 
 use bytes::Bytes;
-use ocelli_media::{MediaTime, Track, TrackId};
+use ocelli_media::{Codec, MediaTime, Track, TrackId};
 
 use super::*;
 
@@ -78,4 +78,16 @@ fn subscribers_are_demand() {
     assert_eq!(stream.viewers(), 2);
     drop(subscribers);
     assert_eq!(stream.viewers(), 0);
+}
+
+#[tokio::test]
+async fn a_notice_in_another_codec_than_the_cameras_is_kept_back() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    publisher.set_tracks(vec![Track::video(Codec::H264, None, Vec::new())]);
+    let mut subscriber = stream.subscribe(Want::All);
+    stream.notice(frame(b"jpeg"), vec![Track::jpeg(None)]);
+    publisher.push(frame(b"h264"));
+    assert!(matches!(subscriber.next().await, Ok(Item::Tracks(tracks)) if tracks[0].codec == Codec::H264));
+    assert!(matches!(subscriber.next().await, Ok(Item::Frame(frame)) if frame.data == "h264"));
 }

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use ocelli_hub::{Item, Want};
-use ocelli_media::Frame;
+use ocelli_media::{Codec, Frame};
 use serde::Deserialize;
 
 use super::error::{ApiError, camera_called, first_camera};
@@ -81,6 +81,7 @@ pub(super) async fn snapshot(Path(name): Path<String>, asked: Asked) -> Result<R
 
 fn stream_of(camera: &Arc<CameraEntry>, asked: Asked) -> Result<Response, ApiError> {
     let (State(app), ConnectInfo(peer), method, headers, Query(query)) = asked;
+    refuse_other_codecs(camera)?;
     let options = stream_options(&headers, &query)?;
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
@@ -147,12 +148,30 @@ fn refuse_derived(query: &PictureQuery) -> Result<(), ApiError> {
     }
 }
 
+/// Refuses a camera whose pictures are known to be no JPEGs.
+fn refuse_other_codecs(camera: &CameraEntry) -> Result<(), ApiError> {
+    let tracks = camera.stream().stats().tracks;
+    match tracks.iter().flat_map(|tracks| tracks.iter()).find(|track| track.codec != Codec::Jpeg) {
+        None => Ok(()),
+        Some(track) => Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            format!(
+                "camera `{}` gives {}, and turning that into JPEG is not there yet",
+                camera.name(),
+                track.codec
+            ),
+            "its pictures can be sent on by RTP: `push` in its configuration",
+        )),
+    }
+}
+
 async fn snapshot_of(
     camera: &Arc<CameraEntry>,
     headers: &HeaderMap,
     query: &PictureQuery,
 ) -> Result<Response, ApiError> {
     refuse_derived(query)?;
+    refuse_other_codecs(camera)?;
     let newest = tokio::time::timeout(SNAPSHOT_WAIT, newest(camera)).await.ok().flatten();
     let Some((frame, lost)) = newest else {
         let status = camera.status();
@@ -189,6 +208,7 @@ async fn newest(camera: &CameraEntry) -> Option<(Frame, bool)> {
     let mut subscriber = camera.stream().subscribe(Want::Latest);
     loop {
         match subscriber.next().await.ok()? {
+            Item::Tracks(tracks) if !tracks.iter().all(|track| track.codec == Codec::Jpeg) => return None,
             Item::Frame(frame) => return Some((frame, false)),
             Item::Notice(frame) => return Some((frame, true)),
             Item::Tracks(_) | Item::Lost { .. } => {}

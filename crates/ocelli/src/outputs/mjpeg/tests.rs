@@ -134,3 +134,12 @@ async fn a_viewer_that_leaves_between_pictures_is_noticed() {
     let ended = serve(&setup.server, Bytes::new(), &mut parts, StreamOptions::default(), &viewer).await;
     assert!(matches!(ended, Ended::Left | Ended::Broke(_)), "{ended}");
 }
+
+#[tokio::test]
+async fn a_camera_of_another_codec_has_no_parts() {
+    let Setup { mut publisher, stream, .. } = setup().await;
+    let mut parts = stream.derive(&MjpegParts, Want::Latest);
+    publisher.set_tracks(vec![Track::video(Codec::H264, None, Vec::new())]);
+    publisher.push(frame("an access unit"));
+    assert!(parts.next().await.is_err());
+}
