@@ -3,17 +3,24 @@
 //! [`Compound`] is checked once and then read; [`mod@write`] appends packets to a buffer; [`Reception`] counts what a receiver
 //! reports; [`Clock`] turns a sender's reports into wall clock times; [`interval()`] says how long to wait between reports.
 //!
+//! Built on these, without sockets and clocks too: [`ReceiverSession`] is all that a receiver of a stream says and hears.
+//!
 //! Packets of other kinds (APP, XR, transport feedback) are passed over. No authentication: that is SRTCP's.
 
 mod clock;
 mod interval;
+mod members;
+mod origin;
 mod read;
+mod receiver;
 mod reception;
+mod schedule;
 pub mod write;
 
 pub use clock::{Clock, NtpTime, round_trip};
 pub use interval::{Membership, interval};
 pub use read::{Blocks, Compound, Descriptions, Packet, RtcpError, Rules};
+pub use receiver::{ReceiverHeard, ReceiverSession, ReceiverSetup};
 pub use reception::Reception;
 
 /// Sender report.
@@ -32,6 +39,9 @@ const PICTURE_LOSS: u8 = 1;
 const FULL_INTRA: u8 = 4;
 /// The item of a source description that names a participant.
 const CNAME: u8 = 1;
+
+/// Who takes another name at each collision can be made to do nothing else: they are told this far apart.
+const COLLISIONS_APART: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What a sender says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

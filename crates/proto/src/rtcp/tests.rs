@@ -134,6 +134,7 @@ fn reports_come_at_the_rfcs_intervals() {
         we_send: true,
         bandwidth: 1e6,
         mean_bytes: 100.0,
+        least: Duration::from_secs(5),
         initial: false,
     };
     let seconds = |membership: &Membership, random| interval(membership, random).as_secs_f64();
