@@ -20,5 +20,5 @@ pub use name::{BadName, StreamName};
 pub use rate::{Rate, RateMeter};
 pub use ring::{Bounds, Closed, LIVE_SLACK, Next, Piece, Reader, Ring, RingSender, Want, ring};
 pub use source::{BoxFuture, Source, SourceError};
-pub use stream::{DropReason, Item, Publisher, Stream, StreamStats, Subscriber};
+pub use stream::{DropReason, Item, NetworkPath, Publisher, Stream, StreamStats, Subscriber};
 pub use supervise::{Action, Backoff, Policy, State, Supervisor};

@@ -21,8 +21,8 @@ pub trait Source: Send {
 
 /// Why a camera was lost, in words for the person who owns it. Never contains a password or a token.
 ///
-/// The two kinds differ in what the supervisor does: both are tried again, but a refused one is not worth a quick
-/// second try and starts at the longest wait.
+/// The kinds differ in what the supervisor does. All are tried again: one that was lost after a wait that grows with every
+/// failure, a refused one after the longest wait at once, a silent one after the shortest each time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// It worked, or might have worked, and stopped: "rpicam-vid ended with status 255: no cameras available".
@@ -31,6 +31,9 @@ pub enum SourceError {
     /// It cannot work until somebody changes something: "the program `rpicam-vdi` is not installed".
     #[error("{0}")]
     Refused(String),
+    /// It waits to be called and nobody called, which is no fault of its own and costs nothing: "no packet came for 10 s".
+    #[error("{0}")]
+    Silent(String),
 }
 
 impl SourceError {
@@ -44,10 +47,15 @@ impl SourceError {
         Self::Refused(cause.into())
     }
 
+    /// A camera that waits to be called and was not.
+    pub fn silent(cause: impl Into<String>) -> Self {
+        Self::Silent(cause.into())
+    }
+
     /// The cause, in words.
     pub fn cause(&self) -> &str {
         match self {
-            Self::Lost(cause) | Self::Refused(cause) => cause,
+            Self::Lost(cause) | Self::Refused(cause) | Self::Silent(cause) => cause,
         }
     }
 }

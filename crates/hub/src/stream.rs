@@ -4,9 +4,10 @@
 //! held across an `.await`.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ocelli_media::{Frame, Tracks};
 use tokio::sync::Notify;
@@ -34,11 +35,15 @@ pub enum DropReason {
     Damaged,
     /// A newer picture was there before this one could be handled.
     Late,
+    /// A part of it was lost on the network.
+    Lost,
+    /// It cannot be shown without one that was lost: a keyframe has not come since.
+    NeedsKeyframe,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Damaged, Self::Late];
+    pub const ALL: [Self; 5] = [Self::TooLarge, Self::Damaged, Self::Late, Self::Lost, Self::NeedsKeyframe];
 
     /// One word for it, as `/stats` and metrics have it.
     pub fn as_str(self) -> &'static str {
@@ -46,6 +51,8 @@ impl DropReason {
             Self::TooLarge => "too_large",
             Self::Damaged => "damaged",
             Self::Late => "late",
+            Self::Lost => "lost",
+            Self::NeedsKeyframe => "needs_keyframe",
         }
     }
 }
@@ -112,6 +119,36 @@ struct Meter {
     last_picture: Option<Instant>,
     tracks: Option<Arc<Tracks>>,
     note: Option<Arc<str>>,
+    network: Option<NetworkPath>,
+}
+
+/// What a source says of the network between its camera and itself. Counts go on through losses of the camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkPath {
+    /// Where the source listens, if it does.
+    pub listens: Option<SocketAddr>,
+    /// Where the packets come from; `None` before the first, and while nothing comes.
+    pub sender: Option<SocketAddr>,
+    /// How often a sender began: another one, or the same anew.
+    pub senders: u64,
+    /// Packets that were taken.
+    pub packets: u64,
+    /// Their bytes, headers of the payload's protocol included.
+    pub bytes: u64,
+    /// Packets that did not come, or came too late.
+    pub lost: u64,
+    /// Of those, packets that came too late.
+    pub late: u64,
+    /// Packets that came a second time.
+    pub duplicate: u64,
+    /// Packets of others than the sender that is heard.
+    pub strange: u64,
+    /// Packets that are not what the source waits for: of another protocol or payload, or cut off.
+    pub unusable: u64,
+    /// Mean deviation of the packets' spacing (RFC 3550 section 6.4.1).
+    pub jitter: Duration,
+    /// Keyframes that the sender was asked for.
+    pub keyframes_asked: u64,
 }
 
 /// A stream's numbers at a time.
@@ -135,6 +172,8 @@ pub struct StreamStats {
     pub tracks: Option<Arc<Tracks>>,
     /// What the camera's owner should know of it though it works: "asked for 641x487, got 640x480".
     pub note: Option<Arc<str>>,
+    /// How the camera's packets come, where the source counts them.
+    pub network: Option<NetworkPath>,
 }
 
 /// What goes against the pictures' way: how many watch, with a signal when somebody does, and who wants a keyframe.
@@ -206,9 +245,10 @@ impl Stream {
 
     /// Its numbers now.
     pub fn stats(&self) -> StreamStats {
-        let (rate, last_picture, tracks, note) = {
+        let (rate, last_picture, tracks, note, network) = {
             let mut meter = lock(&self.meter);
-            (meter.rate.rate(now()), meter.last_picture, meter.tracks.clone(), meter.note.clone())
+            let rate = meter.rate.rate(now());
+            (rate, meter.last_picture, meter.tracks.clone(), meter.note.clone(), meter.network)
         };
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StreamStats {
@@ -221,6 +261,7 @@ impl Stream {
             last_picture,
             tracks,
             note,
+            network,
         }
     }
 

@@ -195,10 +195,13 @@ impl Supervisor {
         {
             self.failures = 0;
         }
-        self.failures += 1;
+        if !matches!(why, SourceError::Silent(_)) {
+            self.failures += 1;
+        }
         let wait = match why {
             SourceError::Lost(_) => self.policy.backoff.wait(self.failures, jitter),
             SourceError::Refused(_) => self.policy.backoff.longest,
+            SourceError::Silent(_) => self.policy.backoff.shortest,
         };
         self.state = State::Lost { cause: why.cause().into(), retry_at: now + wait };
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use ocelli_media::{Frame, Tracks};
 
-use super::{DropReason, Entry, Stream, Watching};
+use super::{DropReason, Entry, NetworkPath, Stream, Watching};
 use crate::clock::now;
 use crate::name::StreamName;
 use crate::ring::{Closed, Next, Reader};
@@ -85,6 +85,11 @@ impl Publisher {
     /// Says what the camera's owner should know though the camera works, until the source is run again.
     pub fn note(&mut self, note: &str) {
         lock(&self.stream.meter).note = Some(note.into());
+    }
+
+    /// Says how the camera's packets come.
+    pub fn network(&mut self, path: NetworkPath) {
+        lock(&self.stream.meter).network = Some(path);
     }
 
     /// Waits until somebody asks for a keyframe.

@@ -91,3 +91,16 @@ async fn a_notice_in_another_codec_than_the_cameras_is_kept_back() {
     assert!(matches!(subscriber.next().await, Ok(Item::Tracks(tracks)) if tracks[0].codec == Codec::H264));
     assert!(matches!(subscriber.next().await, Ok(Item::Frame(frame)) if frame.data == "h264"));
 }
+
+#[tokio::test]
+async fn what_a_source_says_of_its_network_is_there_to_read() {
+    let stream = stream();
+    assert_eq!(stream.stats().network, None);
+    let mut publisher = stream.publish().unwrap();
+    let path = NetworkPath { packets: 7, lost: 2, ..NetworkPath::default() };
+    publisher.network(path);
+    publisher.dropped(3, DropReason::NeedsKeyframe);
+    let stats = stream.stats();
+    assert_eq!(stats.network, Some(path));
+    assert_eq!(stats.dropped[DropReason::NeedsKeyframe as usize], (DropReason::NeedsKeyframe, 3));
+}

@@ -55,6 +55,19 @@ fn failures_in_a_row_wait_longer_and_ten_seconds_of_pictures_forgive_them() {
 }
 
 #[test]
+fn a_silent_source_waits_the_shortest_however_often() {
+    let (mut supervisor, mut now) = running(Policy::default());
+    for _ in 0..10 {
+        supervisor.ended(&SourceError::silent("nobody called"), now, 0.0);
+        assert_eq!(retry_wait(&supervisor, now), SECOND);
+        now += SECOND;
+        assert_eq!(supervisor.tick(now, 0.0), Some(Action::Start));
+    }
+    supervisor.ended(&lost(), now, 0.0);
+    assert_eq!(retry_wait(&supervisor, now), SECOND, "silence is no failure");
+}
+
+#[test]
 fn a_refused_source_waits_the_longest_at_once() {
     let (mut supervisor, now) = running(Policy::default());
     supervisor.ended(&SourceError::refused("not installed"), now, 0.5);

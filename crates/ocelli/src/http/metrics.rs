@@ -72,6 +72,15 @@ fn register_cameras(app: &App, registry: &mut Registry) {
         "camera_garbage_bytes",
         "Bytes that came from the camera and belonged to no picture",
     );
+    let packets = counter(registry, "camera_network_packets", "Packets that came from the camera");
+    let lost_packets = counter(
+        registry,
+        "camera_network_lost_packets",
+        "Packets of the camera that did not come, or too late",
+    );
+    let refused_packets =
+        counter(registry, "camera_network_refused_packets", "Packets that came and were not the camera's");
+    let jitter = gauge(registry, "camera_network_jitter_seconds", "Mean deviation of the packets' spacing");
     let restarts = counter(registry, "camera_restarts", "Starts after a failure");
     let sent = counter(registry, "camera_sent_frames", "Pictures written to viewers");
     let sent_bytes = counter(registry, "camera_sent_bytes", "Bytes written to viewers");
@@ -95,6 +104,11 @@ fn register_cameras(app: &App, registry: &mut Registry) {
         bytes.get_or_create(&label).inc_by(stats.bytes);
         lost.get_or_create(&label).inc_by(dropped(&stats));
         garbage.get_or_create(&label).inc_by(stats.garbage_bytes);
+        let network = stats.network.unwrap_or_default();
+        packets.get_or_create(&label).inc_by(network.packets);
+        lost_packets.get_or_create(&label).inc_by(network.lost);
+        refused_packets.get_or_create(&label).inc_by(network.strange + network.unusable);
+        jitter.get_or_create(&label).set(network.jitter.as_secs_f64());
         restarts.get_or_create(&label).inc_by(status.restarts);
         sent.get_or_create(&label).inc_by(camera.totals.frames.load(Ordering::Relaxed));
         sent_bytes.get_or_create(&label).inc_by(camera.totals.bytes.load(Ordering::Relaxed));

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use ocelli_hub::{State as CameraState, StreamStats};
+use ocelli_hub::{NetworkPath, State as CameraState, StreamStats};
 use serde::Serialize;
 
 use super::error::{ApiError, camera_called};
@@ -38,6 +38,7 @@ pub(super) struct CameraView {
     dropped: u64,
     dropped_by_reason: BTreeMap<&'static str, u64>,
     garbage_bytes: u64,
+    network: Option<NetworkView>,
     viewers: usize,
     frames_sent: u64,
     bytes_sent: u64,
@@ -45,6 +46,23 @@ pub(super) struct CameraView {
     latency_p50_ms: Option<f64>,
     latency_p99_ms: Option<f64>,
     picture_age_seconds: Option<f64>,
+}
+
+/// How a camera's packets come, as the API shows it.
+#[derive(Debug, Serialize)]
+struct NetworkView {
+    listens: Option<String>,
+    sender: Option<String>,
+    senders: u64,
+    packets: u64,
+    bytes: u64,
+    lost: u64,
+    late: u64,
+    duplicate: u64,
+    strange: u64,
+    unusable: u64,
+    jitter_ms: f64,
+    keyframes_asked: u64,
 }
 
 /// One viewer, as `/stats` shows it.
@@ -204,6 +222,7 @@ impl CameraView {
                 .map(|(reason, count)| (reason.as_str(), *count))
                 .collect(),
             garbage_bytes: stats.garbage_bytes,
+            network: stats.network.map(NetworkView::of),
             viewers: app.viewers.watching(camera.name()),
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),
@@ -211,6 +230,25 @@ impl CameraView {
             latency_p50_ms: latency.p50.map(millis),
             latency_p99_ms: latency.p99.map(millis),
             picture_age_seconds: stats.last_picture.map(|last| last.elapsed().as_secs_f64()),
+        }
+    }
+}
+
+impl NetworkView {
+    fn of(path: NetworkPath) -> Self {
+        Self {
+            listens: path.listens.map(|address| address.to_string()),
+            sender: path.sender.map(|address| address.to_string()),
+            senders: path.senders,
+            packets: path.packets,
+            bytes: path.bytes,
+            lost: path.lost,
+            late: path.late,
+            duplicate: path.duplicate,
+            strange: path.strange,
+            unusable: path.unusable,
+            jitter_ms: millis(path.jitter),
+            keyframes_asked: path.keyframes_asked,
         }
     }
 }

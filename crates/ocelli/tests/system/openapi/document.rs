@@ -164,6 +164,8 @@ impl Document {
                         self.matches(rule, item, &format!("{at}[{index}]"));
                     }
                 }
+                // It says something of objects only.
+                "required" if !value.is_object() => {}
                 "required" => {
                     for name in rule.as_array().unwrap() {
                         assert!(value.get(name.as_str().unwrap()).is_some(), "{at} has no {name}");
