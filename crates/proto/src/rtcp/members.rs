@@ -7,23 +7,35 @@ pub(super) const MOST: usize = 64;
 
 /// Participants other than this one.
 #[derive(Clone, Debug)]
-pub(super) struct Members {
-    list: Vec<Member>,
+pub(super) struct Members<T> {
+    list: Vec<Member<T>>,
+    forgotten: u64,
 }
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(super) struct Member<T> {
     pub(super) ssrc: u32,
     /// When its last packet came.
     pub(super) heard: Duration,
     /// Whether its last report was a sender's.
     pub(super) sends: bool,
+    /// What is known of it beside.
+    pub(super) about: T,
 }
 
-impl Members {
+impl<T: Default> Members<T> {
     pub(super) fn new() -> Self {
-        Self { list: Vec::new() }
+        Self { list: Vec::new(), forgotten: 0 }
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Member<T>> {
+        self.list.iter()
+    }
+
+    /// How many were forgotten for want of room.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -35,13 +47,14 @@ impl Members {
     }
 
     /// The member of that name, who was heard at `now`, and perhaps for the first time.
-    pub(super) fn hear(&mut self, now: Duration, ssrc: u32) -> &mut Member {
+    pub(super) fn hear(&mut self, now: Duration, ssrc: u32) -> &mut Member<T> {
         let index = self.list.iter().position(|member| member.ssrc == ssrc).unwrap_or_else(|| {
             if self.list.len() >= MOST {
                 let oldest = (0..self.list.len()).min_by_key(|index| self.list[*index].heard);
                 self.list.swap_remove(oldest.unwrap_or(0));
+                self.forgotten += 1;
             }
-            self.list.push(Member { ssrc, heard: now, sends: false });
+            self.list.push(Member { ssrc, heard: now, sends: false, about: T::default() });
             self.list.len() - 1
         });
         let member = &mut self.list[index];

@@ -3,18 +3,21 @@
 //! [`Compound`] is checked once and then read; [`mod@write`] appends packets to a buffer; [`Reception`] counts what a receiver
 //! reports; [`Clock`] turns a sender's reports into wall clock times; [`interval()`] says how long to wait between reports.
 //!
-//! Built on these, without sockets and clocks too: [`ReceiverSession`] is all that a receiver of a stream says and hears.
+//! Built on these, without sockets and clocks too: [`SenderSession`] and [`ReceiverSession`] are all that a
+//! sender and a receiver of a stream say and hear.
 //!
 //! Packets of other kinds (APP, XR, transport feedback) are passed over. No authentication: that is SRTCP's.
 
 mod clock;
 mod interval;
+mod listener;
 mod members;
 mod origin;
 mod read;
 mod receiver;
 mod reception;
 mod schedule;
+mod sender;
 pub mod write;
 
 pub use clock::{Clock, NtpTime, round_trip};
@@ -22,6 +25,7 @@ pub use interval::{Membership, interval};
 pub use read::{Blocks, Compound, Descriptions, Packet, RtcpError, Rules};
 pub use receiver::{ReceiverHeard, ReceiverSession, ReceiverSetup};
 pub use reception::Reception;
+pub use sender::{Audience, Report, SenderCounts, SenderHeard, SenderSession, SenderSetup, SentPicture};
 
 /// Sender report.
 const SENDER_REPORT: u8 = 200;

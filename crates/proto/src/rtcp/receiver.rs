@@ -60,7 +60,7 @@ pub struct ReceiverHeard {
 pub struct ReceiverSession {
     setup: ReceiverSetup,
     schedule: Schedule,
-    members: Members,
+    members: Members<()>,
     sender: Option<Remote>,
     /// A report of somebody whose packets have not begun.
     early: Option<(u32, SenderInfo, Duration)>,

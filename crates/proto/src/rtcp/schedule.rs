@@ -45,6 +45,8 @@ pub(super) struct Schedule {
     /// The members when `next` was set.
     members: u32,
     initial: bool,
+    /// The first report is not reconsidered.
+    at_once: bool,
     mean_bytes: f64,
     /// In bits a second.
     bandwidth: f64,
@@ -60,6 +62,7 @@ impl Schedule {
             next: now,
             members: crowd.members,
             initial: true,
+            at_once: false,
             mean_bytes: 80.0 + HEADER_BYTES,
             bandwidth: BANDWIDTH_UNKNOWN,
             media_bytes: 0,
@@ -67,6 +70,11 @@ impl Schedule {
         };
         schedule.next = now.saturating_add(schedule.interval(crowd, random()));
         schedule
+    }
+
+    /// One whose first report is due at once.
+    pub(super) fn at_once(now: Duration, crowd: Crowd) -> Self {
+        Self { next: now, at_once: true, ..Self::new(now, true, crowd, &mut || 0.0) }
     }
 
     pub(super) fn due(&self) -> Duration {
@@ -77,6 +85,9 @@ impl Schedule {
     pub(super) fn is_due(&mut self, now: Duration, crowd: Crowd, random: &mut dyn FnMut() -> f64) -> bool {
         if now < self.next {
             return false;
+        }
+        if std::mem::take(&mut self.at_once) {
+            return true;
         }
         self.next = self.last.saturating_add(self.interval(crowd, random()));
         self.members = crowd.members;
