@@ -64,6 +64,14 @@ pub struct Size {
     pub height: u16,
 }
 
+impl Size {
+    /// `None` where one side is 0 or more than 65535.
+    pub fn new(width: u32, height: u32) -> Option<Self> {
+        let side = |length: u32| u16::try_from(length).ok().filter(|length| *length > 0);
+        Some(Self { width: side(width)?, height: side(height)? })
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.width, self.height)

@@ -4,13 +4,17 @@
 //! can be tested with simulated time and fuzzed.
 
 mod frame;
+mod h264;
+mod h265;
 mod intake;
 pub mod jpeg;
 pub mod mjpeg;
 pub mod multipart;
+mod parameter_sets;
 #[cfg(test)]
 mod testdata;
 mod time;
 
 pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks};
+pub use parameter_sets::{ParameterSets, nal_units};
 pub use time::MediaTime;

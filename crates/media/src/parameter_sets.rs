@@ -1,0 +1,181 @@
+//! The parameter sets of H.264 and H.265: kept as they come, and put before the keyframes that lack them, so that every keyframe
+//! can be decoded on its own.
+//!
+//! Memory is bounded: a set of more than [`MOST_BYTES`] is passed over, and each number that sets can have is kept once.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::{Codec, Size, h264, h265};
+
+/// Longest parameter set that is kept: theirs have tens of bytes, with scaling lists a few hundred.
+const MOST_BYTES: usize = 4096;
+/// Highest number that any kind of set can have (H.264 7.4.2.2).
+const MOST_ID: u32 = 255;
+
+/// The parameter sets of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSets {
+    codec: Codec,
+    /// By kind and number.
+    sets: Vec<Set>,
+    size: Option<Size>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Set {
+    name: Name,
+    unit: Bytes,
+}
+
+/// What sets replace each other by: kind and number.
+type Name = (u8, u32);
+
+impl ParameterSets {
+    /// None yet, of `codec`: H.264 or H.265. Other codecs have none.
+    pub fn new(codec: Codec) -> Self {
+        Self { codec, sets: Vec::new(), size: None }
+    }
+
+    /// The sets, a NAL unit each: of H.265 the video parameter sets first, then those of sequences, then those of pictures.
+    pub fn units(&self) -> Vec<Bytes> {
+        self.sets.iter().map(|set| set.unit.clone()).collect()
+    }
+
+    /// The size of the pictures, as the newest sequence parameter set says it.
+    pub fn size(&self) -> Option<Size> {
+        self.size
+    }
+
+    /// Takes a NAL unit, if it is a parameter set. Whether that is new.
+    pub fn take(&mut self, unit: &[u8]) -> bool {
+        let Some(name) = self.name(unit) else { return false };
+        let place = self.sets.binary_search_by_key(&name, |set| set.name);
+        if place.is_ok_and(|at| self.sets[at].unit == unit) {
+            return false;
+        }
+        let set = Set { name, unit: Bytes::copy_from_slice(unit) };
+        match place {
+            Ok(at) => self.sets[at] = set,
+            Err(at) => self.sets.insert(at, set),
+        }
+        let size = match (self.codec, name.0) {
+            (Codec::H264, h264::SEQUENCE) => h264::size(unit),
+            (Codec::H265, h265::SEQUENCE) => h265::size(unit),
+            _ => None,
+        };
+        self.size = size.or(self.size);
+        true
+    }
+
+    /// Takes the parameter sets of an access unit, which is NAL units, each behind its length as 4 bytes. Whether there was a new
+    /// one.
+    pub fn take_all(&mut self, access_unit: &[u8]) -> bool {
+        nal_units(access_unit).fold(false, |new, unit| self.take(unit) | new)
+    }
+
+    /// A keyframe with those sets put before it that it lacks: as it is, if it has all there are.
+    pub fn complete(&self, keyframe: Bytes) -> Bytes {
+        let has = |set: &Set| nal_units(&keyframe).any(|unit| self.name(unit) == Some(set.name));
+        let missing: usize = self.sets.iter().filter(|set| !has(set)).map(|set| 4 + set.unit.len()).sum();
+        if missing == 0 {
+            return keyframe;
+        }
+        let mut whole = BytesMut::with_capacity(missing + keyframe.len());
+        // A delimiter stays first.
+        let delimiter = nal_units(&keyframe).next().filter(|unit| self.is_delimiter(unit));
+        let (before, behind) = keyframe.split_at(delimiter.map_or(0, |unit| 4 + unit.len()));
+        whole.put_slice(before);
+        for set in self.sets.iter().filter(|set| !has(set)) {
+            whole.put_u32(set.unit.len() as u32);
+            whole.put_slice(&set.unit);
+        }
+        whole.put_slice(behind);
+        whole.freeze()
+    }
+
+    fn name(&self, unit: &[u8]) -> Option<Name> {
+        let first = *unit.first().filter(|_| unit.len() <= MOST_BYTES)?;
+        let (kind, id) = match self.codec {
+            Codec::H264 => match h264::kind(first) {
+                kind @ (h264::SEQUENCE | h264::PICTURE) => (kind, h264::id(unit)?),
+                _ => return None,
+            },
+            Codec::H265 => match h265::kind(first) {
+                kind @ (h265::VIDEO | h265::SEQUENCE | h265::PICTURE) => (kind, h265::id(unit)?),
+                _ => return None,
+            },
+            Codec::Jpeg => return None,
+        };
+        (id <= MOST_ID).then_some((kind, id))
+    }
+
+    fn is_delimiter(&self, unit: &[u8]) -> bool {
+        let Some(&first) = unit.first() else { return false };
+        match self.codec {
+            Codec::H264 => h264::kind(first) == h264::DELIMITER,
+            Codec::H265 => h265::kind(first) == h265::DELIMITER,
+            Codec::Jpeg => false,
+        }
+    }
+}
+
+/// The NAL units of an access unit in which each stands behind its length as 4 bytes, big endian. One that is cut off ends the
+/// iteration.
+pub fn nal_units(access_unit: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = access_unit;
+    std::iter::from_fn(move || {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let (unit, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        rest = behind;
+        Some(unit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SPS: [u8; 11] = [0x67, 0x42, 0xC0, 0x0A, 0xDA, 0x0F, 0x0A, 0x69, 0xA8, 0x10, 0x10];
+
+    fn access_unit(units: &[&[u8]]) -> Bytes {
+        let with_length = |unit: &&[u8]| [&(unit.len() as u32).to_be_bytes()[..], unit].concat();
+        units.iter().flat_map(with_length).collect::<Vec<_>>().into()
+    }
+
+    #[test]
+    fn a_keyframe_gets_what_it_lacks_behind_its_delimiter() {
+        let mut sets = ParameterSets::new(Codec::H264);
+        assert!(sets.take_all(&access_unit(&[&[0x68, 0xCE], &SPS, &[0x65, 1]])));
+        assert!(!sets.take_all(&access_unit(&[&[0x68, 0xCE], &SPS])), "nothing new");
+        assert_eq!(sets.units(), [&SPS[..], &[0x68, 0xCE]], "sequence before picture");
+        let bare = access_unit(&[&[9, 0x10], &[0x65, 1]]);
+        let whole = access_unit(&[&[9, 0x10], &SPS, &[0x68, 0xCE], &[0x65, 1]]);
+        assert_eq!(sets.complete(bare), whole);
+        assert_eq!(sets.complete(whole.clone()).as_ptr(), whole.as_ptr(), "no copy of what is whole");
+        let half = access_unit(&[&SPS, &[0x65, 1]]);
+        assert_eq!(sets.complete(half), access_unit(&[&[0x68, 0xCE], &SPS, &[0x65, 1]]));
+    }
+
+    #[test]
+    fn a_set_takes_the_place_of_that_with_its_number() {
+        let mut sets = ParameterSets::new(Codec::H264);
+        sets.take(&[0x68, 0xCE]);
+        assert!(sets.take(&[0x68, 0x40]), "number 1");
+        assert!(sets.take(&[0x68, 0xCF]), "number 0, changed");
+        assert_eq!(sets.units(), [&[0x68, 0xCF][..], &[0x68, 0x40]]);
+        assert!(!sets.take(&[0x65, 1]) && !sets.take(&[]) && !sets.take(&[0x68; MOST_BYTES + 1]));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_all_is_kept(bytes in proptest::collection::vec(any::<u8>(), 0..200), h265: bool) {
+            let mut sets = ParameterSets::new(if h265 { Codec::H265 } else { Codec::H264 });
+            sets.take(&bytes);
+            sets.take_all(&bytes);
+            let frame = Bytes::from(bytes);
+            prop_assert!(sets.complete(frame.clone()).len() >= frame.len());
+        }
+    }
+}
