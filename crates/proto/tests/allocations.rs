@@ -1,14 +1,17 @@
-//! What a picture costs in allocations once a camera runs: none for a packet, one for a picture (its headers),
+//! What a picture costs in allocations once a camera runs: none for a packet, sent or received; one for a picture (its headers),
 //! two more where the scan is written anew.
 #![allow(unsafe_code)] // an allocator that counts
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ocelli_media::jpeg::rewrite::{Rewriter, Work};
 use ocelli_proto::rtp::jpeg::{Burst, PAYLOAD_TYPE, Stamp};
 use ocelli_proto::rtp::nal;
+use ocelli_proto::rtp::receive::{Event, Payload, Receiver, Setup};
+use ocelli_proto::rtp::reorder::Limits;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -89,5 +92,37 @@ fn an_access_unit_takes_three_allocations_and_a_packet_none() {
             assert!(for_unit <= 3, "{for_unit} allocations for an access unit");
             assert_eq!(COUNT.get() - before, for_unit, "packets allocate");
         }
+    }
+}
+
+#[test]
+fn a_received_picture_takes_two_allocations_and_a_packet_none() {
+    let picture = Bytes::from_static(include_bytes!("../../media/testdata/baseline.jpg"));
+    let (mut rewritten, _) = Rewriter::new().rewrite(&picture).expect("it can be carried");
+    rewritten.scan = vec![7; 20_000].into();
+    let burst = Burst::new(&rewritten, 576).expect("it fits");
+    let mut receiver = Receiver::new(Setup {
+        payload: Payload::Jpeg,
+        payload_type: PAYLOAD_TYPE,
+        from: None,
+        limits: Limits { wait: Duration::from_millis(50), packets: 100 },
+        most_bytes: 1 << 20,
+    });
+    let from = ([127, 0, 0, 1], 5000).into();
+    let (mut headers, mut out, mut packets) = (Vec::new(), Vec::new(), Vec::<Vec<u8>>::new());
+    for round in 0..5_u32 {
+        let sequence = round as u16 * burst.packet_count() as u16;
+        burst.stamp(Stamp { payload_type: PAYLOAD_TYPE, sequence, timestamp: round, ssrc: 7 }, &mut headers);
+        packets.clear();
+        packets.extend(burst.packets(&headers).map(|(header, payload)| [header, payload].concat()));
+        out.clear();
+        let before = COUNT.get();
+        for packet in &packets {
+            receiver.datagram(Duration::from_millis(round.into()), from, packet, &mut out);
+        }
+        let count = COUNT.get() - before;
+        assert!(matches!(out.last(), Some(Event::Picture(_))), "{out:?}");
+        // The picture, and what counts those who share it.
+        assert!(round < 2 || count <= 2, "{count} allocations");
     }
 }

@@ -6,6 +6,7 @@ mod h265;
 pub mod jpeg;
 pub mod nal;
 mod packet;
+pub mod receive;
 pub mod reorder;
 
 pub use packet::{HEADER_BYTES, Header, Packet, PacketError, Stamp};

@@ -116,6 +116,12 @@ impl<P> Reorder<P> {
         self.sender.as_ref().map(|sender| sender.ssrc)
     }
 
+    /// Whether this is the packet that comes next: pushed at the time of the last [`expire`](Self::expire), it is given out at
+    /// once, and need not be kept.
+    pub fn is_next(&self, ssrc: u32, sequence: u16) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.ssrc == ssrc && sender.next as u16 == sequence)
+    }
+
     /// Takes a packet that came at `now`, and adds to `out` what can be given out now.
     pub fn push(&mut self, now: Duration, ssrc: u32, sequence: u16, packet: P, out: &mut Vec<Item<P>>) {
         self.expire(now, out);
