@@ -16,7 +16,10 @@ use super::nal::{Fragment, Payload, PayloadError};
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-pub(super) fn kind(first: u8) -> u8 {
+/// The type of sequence parameter sets.
+pub(crate) const SPS: u8 = 7;
+
+pub(crate) fn kind(first: u8) -> u8 {
     first & 0x1F
 }
 
@@ -33,6 +36,11 @@ pub(super) fn is_key(kind: u8) -> bool {
 /// Nothing of its access unit comes before it: sequence parameter set, access unit delimiter.
 pub(super) fn begins(kind: u8) -> bool {
     matches!(kind, 7 | 9)
+}
+
+/// Sequence and picture parameter sets, extensions and subsets of the former.
+pub(crate) fn is_parameter_set(kind: u8) -> bool {
+    matches!(kind, SPS | 8 | 13 | 15)
 }
 
 /// Types that NAL units themselves have.

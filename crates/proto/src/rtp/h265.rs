@@ -18,7 +18,12 @@ const AP: u8 = 48;
 const FU: u8 = 49;
 const PACI: u8 = 50;
 
-pub(super) fn kind(first: u8) -> u8 {
+/// The type of video parameter sets; those of sequence and picture follow it.
+pub(crate) const VPS: u8 = 32;
+pub(crate) const SPS: u8 = 33;
+pub(crate) const PPS: u8 = 34;
+
+pub(crate) fn kind(first: u8) -> u8 {
     first >> 1 & 0x3F
 }
 

@@ -1,8 +1,8 @@
 //! The Real-time Transport Protocol (RFC 3550): packets, and what they carry.
 
 pub mod audio;
-mod h264;
-mod h265;
+pub(crate) mod h264;
+pub(crate) mod h265;
 pub mod jpeg;
 pub mod nal;
 mod packet;
