@@ -3,11 +3,12 @@
 //! [`Compound`] is checked once and then read; [`mod@write`] appends packets to a buffer; [`Reception`] counts what a receiver
 //! reports; [`Clock`] turns a sender's reports into wall clock times; [`interval()`] says how long to wait between reports.
 //!
-//! Built on these, without sockets and clocks too: [`SenderSession`] and [`ReceiverSession`] are all that a
-//! sender and a receiver of a stream say and hear.
+//! Built on these: [`SenderSession`] and [`ReceiverSession`] are all that a sender and a receiver of a stream say and hear,
+//! and [`adapt`] decides from reports how much of a stream is sent.
 //!
 //! Packets of other kinds (APP, XR, transport feedback) are passed over. No authentication: that is SRTCP's.
 
+pub mod adapt;
 mod clock;
 mod interval;
 mod listener;
