@@ -13,6 +13,7 @@ mod histogram;
 mod pace;
 mod process;
 mod protocol;
+mod reading;
 mod record;
 mod report;
 mod run;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::engine::{self, Shared, Stage};
-use crate::process::{self, Cost, Machine};
+use crate::process::{self, Cost};
+use crate::reading::Reading;
 use crate::record::Record;
 use crate::target::Target;
 use crate::viewer::Manner;
@@ -80,8 +81,8 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Outcome> {
         measured: after.at - before.at,
         records,
         server,
-        readers_cpu_percent: percent(before.own, after.own, after.at - before.at),
-        machine: after.machine.zip(before.machine).map(|(after, before)| after.since(before)),
+        readers_cpu_percent: after.own_percent_since(&before),
+        machine: after.machine_since(&before),
     })
 }
 
@@ -177,49 +178,4 @@ impl<'a> Progress<'a> {
             eprint!("\r\x1b[K");
         }
     }
-}
-
-/// All clocks and counters at one moment.
-struct Reading {
-    at: Instant,
-    own: Option<Duration>,
-    server: Option<Duration>,
-    split: Option<(Duration, Duration)>,
-    rss_kb: Option<u64>,
-    machine: Option<Machine>,
-}
-
-impl Reading {
-    fn take(pid: Option<u32>) -> Self {
-        Self {
-            at: Instant::now(),
-            own: process::cpu_time(std::process::id()),
-            server: pid.and_then(process::cpu_time),
-            split: pid.and_then(process::stat_times),
-            rss_kb: pid.and_then(process::rss_kb),
-            machine: Machine::read(),
-        }
-    }
-
-    fn cost_since(&self, before: &Self, pid: u32) -> Cost {
-        let time = self.at - before.at;
-        let part = |of: fn((Duration, Duration)) -> Duration| {
-            percent(before.split.map(of), self.split.map(of), time)
-        };
-        Cost {
-            pid,
-            cpu_percent: percent(before.server, self.server, time),
-            user_percent: part(|(user, _)| user),
-            system_percent: part(|(_, system)| system),
-            rss_kb: None,
-            rss_peak_kb: None,
-            pss_kb: None,
-        }
-    }
-}
-
-/// With three decimals: more is noise.
-fn percent(before: Option<Duration>, after: Option<Duration>, time: Duration) -> Option<f64> {
-    let percent = 100.0 * after?.saturating_sub(before?).as_secs_f64() / time.as_secs_f64();
-    Some((percent * 1e3).round() / 1e3)
 }
