@@ -29,6 +29,10 @@ pub(crate) enum Command {
     FloorSender(SenderOptions),
     /// A camera on stdout: a clip's pictures at their rate, each marked with the time it was written.
     Camera(CameraOptions),
+    /// RTP over UDP: what a sender or a receiver of it costs.
+    #[cfg(target_os = "linux")]
+    #[command(subcommand)]
+    Rtp(crate::rtp::Command),
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +119,9 @@ pub(crate) struct CameraOptions {
     /// Pictures a second
     #[arg(long, default_value_t = 30.0)]
     pub(crate) fps: f64,
+    /// Where to write down when each picture was out: 8 bytes each, microseconds since 1970, highest byte first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
 }
 
 impl ReaderOptions {

@@ -32,7 +32,7 @@ impl Clip {
         Self { bytes, pictures: std::iter::once(0..end).collect() }
     }
 
-    fn cut(bytes: Vec<u8>) -> anyhow::Result<Self> {
+    pub(crate) fn cut(bytes: Vec<u8>) -> anyhow::Result<Self> {
         if !bytes.starts_with(&SEAM[2..]) || !bytes.ends_with(&SEAM[..2]) {
             bail!("not a row of whole JPEGs: it begins with FFD8 and ends with FFD9");
         }
@@ -46,9 +46,14 @@ impl Clip {
         Ok(Self { bytes, pictures })
     }
 
+    /// How many pictures: at least one.
+    pub(crate) fn count(&self) -> usize {
+        self.pictures.len()
+    }
+
     /// Picture number `index`, over and over.
     pub(crate) fn picture(&self, index: usize) -> &[u8] {
-        &self.bytes[self.pictures[index % self.pictures.len()].clone()]
+        &self.bytes[self.pictures[index % self.count()].clone()]
     }
 }
 

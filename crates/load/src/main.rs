@@ -1,4 +1,4 @@
-//! `ocelli-load`: many viewers of any server's MJPEG, with the kernel's own price beside it.
+//! `ocelli-load`: many viewers of any server's MJPEG and RTP, with the kernel's own price beside it.
 //!
 //! It refuses nothing a server may do on the wire without saying what it was: broken framing ends a viewer with its
 //! cause in the report. Built for loopback; it does not hide what it is.
@@ -16,6 +16,8 @@ mod protocol;
 mod reading;
 mod record;
 mod report;
+#[cfg(target_os = "linux")]
+mod rtp;
 mod run;
 mod stamp;
 mod target;
@@ -35,7 +37,9 @@ fn main() -> anyhow::Result<()> {
         None => view(&cli.view),
         Some(Command::Floor(options)) => floor(&options),
         Some(Command::FloorSender(options)) => floor::sender::run(&options),
-        Some(Command::Camera(options)) => camera::run(&clip::Clip::load(&options.clip)?, options.fps),
+        Some(Command::Camera(options)) => camera::run(&options),
+        #[cfg(target_os = "linux")]
+        Some(Command::Rtp(command)) => rtp::run(command),
     }
 }
 

@@ -172,7 +172,7 @@ impl Slow {
 }
 
 impl Spread {
-    fn of(row: &Histogram) -> Option<Self> {
+    pub(crate) fn of(row: &Histogram) -> Option<Self> {
         let millis = |micros: u64| rounded(micros as f64 / 1e3);
         let percentile = |share| row.percentile(share).map(millis);
         Some(Self {
@@ -224,6 +224,6 @@ fn merge_some(sum: &mut Option<Histogram>, more: Option<&Histogram>) {
 }
 
 /// Three decimals: microseconds of milliseconds.
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
