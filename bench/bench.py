@@ -11,34 +11,42 @@ import sys
 import time
 
 import clips
+import rtp
+import rtp_tables
 import tables
 from rows import FLOOR, Bench
 from servers import GStreamer, Ocelli, available
 
-ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first", "glass"]
+HTTP_ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first", "glass"]
+ROWS = HTTP_ROWS + rtp.ROWS
 
 
 def main() -> None:
     options = parse()
     found, missing = available()
+    missing += rtp.missing()
     for line in missing:
         print(line, file=sys.stderr)
     bench = Bench(options.seconds, options.warmup, options.floor.split())
+    rtp_bench = rtp.RtpBench(options.seconds, options.warmup)
     servers = [server for server in found if not options.only or server.name in options.only]
     results: dict[str, dict[str, list]] = {}
     for round_ in range(options.rounds):
         for row in options.rows:
+            progress = f"round {round_ + 1}/{options.rounds}"
+            if row in rtp.ROWS:
+                for name, take in rtp_bench.takers(row, options.only):
+                    measure(take, row, name, results, progress, options.patience)
+                continue
             for server in [FLOOR, *servers]:
-                measure(bench, row, server, results, f"round {round_ + 1}/{options.rounds}", options.patience)
+                name = server if server == FLOOR else server.name
+                if take := taker(bench, row, server):
+                    measure(take, row, name, results, progress, options.patience)
         write(options, bench, results, missing)
     print(write(options, bench, results, missing))
 
 
-def measure(bench: Bench, row: str, server, results: dict, progress: str, patience: float) -> None:
-    take = taker(bench, row, server)
-    if take is None:
-        return
-    name = server if server == FLOOR else server.name
+def measure(take, row: str, name: str, results: dict, progress: str, patience: float) -> None:
     wait_for_quiet(patience)
     start = time.monotonic()
     try:
@@ -46,7 +54,8 @@ def measure(bench: Bench, row: str, server, results: dict, progress: str, patien
     except (OSError, RuntimeError) as error:
         figures = {"error": str(error)}
     results.setdefault(row, {}).setdefault(name, []).append(figures)
-    print(f"{progress}, {row}, {name}: {tables.brief(row, figures)} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+    words = rtp_tables.brief(figures) if row in rtp.ROWS else tables.brief(row, figures)
+    print(f"{progress}, {row}, {name}: {words} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
 
 
 def wait_for_quiet(patience: float) -> None:
@@ -102,10 +111,11 @@ def write(options, bench: Bench, results: dict, missing: list[str]) -> str:
         "seconds": options.seconds,
         "picture_bytes": clips.mean_bytes(bench.large),
         "small_picture_bytes": clips.mean_bytes(bench.small),
+        "rtp_picture_bytes": clips.mean_bytes(clips.rtp_clip()),
         "left_out": missing,
     }
     (clips.CACHE / "results.json").write_text(json.dumps({"about": about, "results": results}, indent=1))
-    text = tables.markdown(about, results)
+    text = "\n\n".join([tables.markdown(about, results).rstrip(), *rtp_tables.sections(results)]) + "\n"
     (clips.CACHE / "results.md").write_text(text)
     return text
 

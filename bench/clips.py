@@ -3,6 +3,7 @@
 Clips are kept in .cache/bench and made once.
 """
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,17 +14,42 @@ SECONDS = 5
 REPEATS = 6
 
 
-def clip(size: str, picture_bytes: int) -> Path:
-    """A .mjpeg of 30 s at 30 pictures a second, about `picture_bytes` each."""
-    path = CACHE / f"{size}-{picture_bytes // 1000}k.mjpeg"
+def clip(size: str, picture_bytes: int, huffman: str = "optimal") -> Path:
+    """A .mjpeg of 30 s at 30 pictures a second, about `picture_bytes` each.
+
+    With `huffman` "default" its Huffman tables are those that every RTP/JPEG sender can send.
+    """
+    name = f"{size}-{picture_bytes // 1000}k" + ("-standard" if huffman == "default" else "")
+    path = CACHE / f"{name}.mjpeg"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        noise = min(range(4, 30, 1), key=lambda strength: abs(_mean(size, strength) - picture_bytes))
-        once = _encode(size, noise, SECONDS * FRAMES_PER_SECOND)
+        noise = min(range(4, 30, 1), key=lambda strength: abs(_mean(size, strength, huffman) - picture_bytes))
+        once = _encode(size, noise, huffman, SECONDS * FRAMES_PER_SECOND)
         unfinished = path.with_suffix(".part")
         unfinished.write_bytes(once * REPEATS)
         unfinished.rename(path)
     return path
+
+
+def rtp_clip() -> Path:
+    """What the RTP rows send."""
+    return clip("1920x1080", 142_000, "default")
+
+
+def single_pictures(path: Path) -> str:
+    """The clip's pictures as a file each: the pattern of their names."""
+    folder = path.with_suffix("")
+    if not folder.exists():
+        unfinished = folder.with_suffix(".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        pictures = path.read_bytes().split(b"\xff\xd9\xff\xd8")
+        for index, picture in enumerate(pictures):
+            head = b"\xff\xd8" if index else b""
+            tail = b"\xff\xd9" if index + 1 < len(pictures) else b""
+            (unfinished / f"{index:05}.jpg").write_bytes(head + picture + tail)
+        unfinished.rename(folder)
+    return f"{folder}/%05d.jpg"
 
 
 def mean_bytes(path: Path) -> int:
@@ -39,12 +65,12 @@ def ffmpeg_camera(path: Path) -> str:
     )
 
 
-def _mean(size: str, noise: int) -> int:
-    return len(_encode(size, noise, 3)) // 3
+def _mean(size: str, noise: int, huffman: str) -> int:
+    return len(_encode(size, noise, huffman, 3)) // 3
 
 
-def _encode(size: str, noise: int, frames: int) -> bytes:
+def _encode(size: str, noise: int, huffman: str, frames: int) -> bytes:
     source = f"testsrc2=size={size}:rate={FRAMES_PER_SECOND},noise=alls={noise}:allf=t"
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", source, "-frames:v", str(frames)]
-    command += ["-c:v", "mjpeg", "-q:v", "8", "-pix_fmt", "yuvj420p", "-f", "mjpeg", "-"]
+    command += ["-c:v", "mjpeg", "-q:v", "8", "-huffman", huffman, "-pix_fmt", "yuvj420p", "-f", "mjpeg", "-"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout

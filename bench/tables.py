@@ -46,7 +46,7 @@ def markdown(about: dict, results: dict) -> str:
     parts = [
         f"{about['machine']}; {about['date']}; `{about['command'].strip()}`; {about['rounds']} rounds of "
         f"{about['seconds']:g} s; {about['picture_bytes']:,} bytes a picture at 1080p30, "
-        f"{about['small_picture_bytes']:,} at 640x480."
+        f"{about['small_picture_bytes']:,} at 640x480, {about['rtp_picture_bytes']:,} in RTP."
     ]
     parts += [f"{line}." for line in about["left_out"]]
     cpu = {row: by_server for row, by_server in results.items() if row.startswith("cpu-")}

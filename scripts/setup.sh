@@ -179,7 +179,10 @@ case $what in
   test | bench)
     want_page_tools
     want_test_peers
-    [ "$what" = test ] || want Python 'have python3' python3 python3 python python
+    if [ "$what" = bench ]; then
+      want Python 'have python3' python3 python3 python python
+      want jpegtran 'have jpegtran' libjpeg-turbo-progs libjpeg-turbo-utils libjpeg-turbo jpeg-turbo
+    fi
     ;;
 esac
 install_missing
