@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod capture;
+pub mod children;
 pub mod cli;
 pub mod config;
 pub mod connections;

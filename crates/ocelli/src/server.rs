@@ -11,12 +11,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, CameraEntry, CameraSetup};
+use crate::children;
 use crate::config::{CameraConfig, Config};
 use crate::connections::Connections;
 use crate::http::{self, ListenerLimits, state_name};
 use crate::log;
 use crate::open_files;
-use crate::sources;
 use crate::viewers::Viewers;
 
 /// How long cameras' processes may take to end once the program is asked to.
@@ -81,7 +81,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         while !app.cameras.iter().all(|camera| camera.has_stopped()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        sources::exec::all_ended().await;
+        children::all_ended().await;
     };
     if tokio::time::timeout(STOP_LIMIT, stopped).await.is_err() {
         tracing::warn!("a camera's process did not end in time");
@@ -162,7 +162,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             // Nobody is left to end a camera's process that does not end by itself.
-            sources::exec::kill_all();
+            children::kill_all();
             log::flush();
             std::process::exit(1);
         });

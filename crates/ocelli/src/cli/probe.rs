@@ -8,6 +8,7 @@ use ocelli_media::{Frame, Track};
 use tokio::time::{Instant, timeout};
 
 use super::{BAD_CONFIGURATION, ProbeArgs};
+use crate::children;
 use crate::sources::{self, SourceOptions, hide_user};
 
 /// How long the first picture may take.
@@ -64,7 +65,7 @@ pub async fn probe(args: &ProbeArgs, out: &mut dyn Write, errors: &mut dyn Write
         let _ = timeout(Duration::ZERO, watch(&mut subscriber, &mut seen)).await;
     }
     drop(source);
-    let _ = timeout(ENDING, sources::exec::all_ended()).await;
+    let _ = timeout(ENDING, children::all_ended()).await;
     let dropped: u64 = stream.stats().dropped.iter().map(|(_, count)| count).sum();
     if seen.pictures == 0 {
         let cause = match ended {

@@ -3,9 +3,6 @@
 //! The program runs without a shell, in a process group of its own, and is stopped with its whole group. What it
 //! writes is split into pictures by their own segments. Its last lines of standard error become the cause when it ends.
 
-mod group;
-mod stderr;
-
 use std::io;
 use std::process::{ExitStatus, Stdio};
 
@@ -16,9 +13,7 @@ use tokio::process::{ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, hide_user};
-use group::Group;
-pub use group::{all_ended, kill_all};
-use stderr::LastLines;
+use crate::children::{Group, LastLines, ended};
 
 #[cfg(test)]
 mod tests;
@@ -174,14 +169,4 @@ fn without_picture(bytes: u64, pictures: &Pictures) -> String {
     let amount = if bytes < 1 << 20 { format!("{bytes} bytes") } else { format!("{} MB", bytes >> 20) };
     let fault = pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
     format!("{amount} came without a whole picture{fault}")
-}
-
-#[cfg(unix)]
-fn ended(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with status {code}"),
-        (None, Some(signal)) => format!("was killed by signal {signal}"),
-        (None, None) => "ended".to_owned(),
-    }
 }

@@ -4,6 +4,7 @@
 //! task of its own. [`all_ended`] waits for these tasks, so that the program leaves no process behind when it exits.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::open_files;
+
+mod last_lines;
+
+pub(crate) use last_lines::LastLines;
 
 /// How long a program may take to end by itself once it is asked to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -48,7 +53,7 @@ fn living() -> MutexGuard<'static, Vec<Option<Pid>>> {
 
 /// A child that leads a process group.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// `None` once the ending task has it.
     child: Option<Child>,
     id: Option<Pid>,
@@ -71,24 +76,24 @@ impl Drop for Living {
 
 impl Group {
     /// Takes a child that was just started as the leader of a group of its own.
-    pub(super) fn new(child: Child) -> Self {
+    pub(crate) fn new(child: Child) -> Self {
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         living().push(id);
         open_files::restore(id);
         Self { child: Some(child), id }
     }
 
-    pub(super) fn take_stdout(&mut self) -> ChildStdout {
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
         self.child().stdout.take().expect("standard output was piped and not yet taken")
     }
 
-    pub(super) fn take_stderr(&mut self) -> ChildStderr {
+    pub(crate) fn take_stderr(&mut self) -> ChildStderr {
         self.child().stderr.take().expect("standard error was piped and not yet taken")
     }
 
     /// Waits until the leader, which has closed its output, has ended as well. `None` if it goes on all the same; then
     /// dropping the group ends it.
-    pub(super) async fn wait(&mut self) -> Option<io::Result<ExitStatus>> {
+    pub(crate) async fn wait(&mut self) -> Option<io::Result<ExitStatus>> {
         timeout_at(Instant::now() + GRACE, self.child().wait()).await.ok()
     }
 
@@ -109,6 +114,15 @@ impl Drop for Group {
         } else {
             signal(id, Signal::KILL);
         }
+    }
+}
+
+/// "ended with status 1", "was killed by signal 9".
+pub(crate) fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
     }
 }
 

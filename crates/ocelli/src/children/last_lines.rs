@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_millis(200);
 
 /// Reads a program's standard error and keeps its end.
 #[derive(Debug)]
-pub(super) struct LastLines {
+pub(crate) struct LastLines {
     reading: JoinHandle<()>,
     lines: tokio::sync::watch::Receiver<Lines>,
 }
@@ -32,7 +32,7 @@ impl Drop for LastLines {
 
 impl LastLines {
     /// Reads `stderr` in a task of its own, so that the program never waits for it.
-    pub(super) fn read(mut stderr: ChildStderr, camera: StreamName) -> Self {
+    pub(crate) fn read(mut stderr: ChildStderr, camera: StreamName) -> Self {
         let (sender, lines) = tokio::sync::watch::channel(Lines::default());
         let reading = tokio::spawn(async move {
             let mut buffer = [0; 1024];
@@ -46,7 +46,7 @@ impl LastLines {
     }
 
     /// The last lines, joined, once the program has ended.
-    pub(super) async fn finish(mut self) -> String {
+    pub(crate) async fn finish(mut self) -> String {
         let _ = tokio::time::timeout(REST, &mut self.reading).await;
         self.lines.borrow().text()
     }
