@@ -4,11 +4,13 @@
 
 mod error;
 mod header;
+mod quality;
 pub mod rewrite;
 mod walk;
 
 pub use error::JpegError;
 pub use header::{Chroma, Component, Header, Process};
+pub use quality::estimate_quality;
 pub(crate) use walk::find_start;
 pub use walk::{Item, Items, Step, Walker};
 
