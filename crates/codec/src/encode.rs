@@ -159,7 +159,8 @@ impl Encoder {
             return self.encode_rgb(picture);
         }
         let planes = planes::separate(&mut self.scratch, picture);
-        compress(&mut self.compressor, &mut self.output, picture.size, &planes)
+        let length = compress_into(&mut self.compressor, &mut self.output, picture.size, &planes)?;
+        Ok(Bytes::copy_from_slice(&self.output[..length]))
     }
 
     /// Encodes a drawing into a whole JPEG file, 4:2:0.
@@ -168,7 +169,8 @@ impl Encoder {
     /// The canvas is larger than [`MAX_SIDE`].
     pub fn encode_canvas(&mut self, canvas: &Canvas) -> Result<Bytes, EncodeError> {
         check_size(canvas.size())?;
-        compress(&mut self.compressor, &mut self.output, canvas.size(), &canvas.planes())
+        let length = compress_into(&mut self.compressor, &mut self.output, canvas.size(), &canvas.planes())?;
+        Ok(Bytes::copy_from_slice(&self.output[..length]))
     }
 
     fn encode_rgb(&mut self, picture: &Picture<'_>) -> Result<Bytes, EncodeError> {
@@ -187,12 +189,13 @@ impl Encoder {
     }
 }
 
-fn compress(
+/// Encodes planes into `output`, which it makes large enough, and gives the JPEG's length in bytes.
+pub(crate) fn compress_into(
     compressor: &mut Compressor,
     output: &mut Vec<u8>,
     size: Size,
     planes: &Planes<'_>,
-) -> Result<Bytes, EncodeError> {
+) -> Result<usize, EncodeError> {
     let (width, height) = (usize::from(size.width), usize::from(size.height));
     let subsamp = if planes.half_rows { Subsamp::Sub2x2 } else { Subsamp::Sub2x1 };
     make_room(output, width, height, subsamp)?;
@@ -207,12 +210,16 @@ fn compress(
         v_stride: planes.chroma_stride,
         subsamp,
     };
-    let length = compressor.compress_yuv_planes_to_slice(&image, output)?;
-    Ok(Bytes::copy_from_slice(&output[..length]))
+    Ok(compressor.compress_yuv_planes_to_slice(&image, output)?)
 }
 
 /// Zeroed memory comes untouched from the system, so that room for the worst case costs only what is written to it.
-fn make_room(output: &mut Vec<u8>, width: usize, height: usize, subsamp: Subsamp) -> Result<(), EncodeError> {
+pub(crate) fn make_room(
+    output: &mut Vec<u8>,
+    width: usize,
+    height: usize,
+    subsamp: Subsamp,
+) -> Result<(), EncodeError> {
     let needed = turbojpeg::compressed_buf_len(width, height, subsamp)?;
     if output.len() != needed {
         *output = Vec::new();

@@ -1,0 +1,109 @@
+//! JPEG → JPEG beside libjpeg-turbo alone, in one run: decode to planes and encode of planes, the colours' thinning and
+//! all checks left out.
+#![allow(clippy::disallowed_methods)] // a benchmark reads the clock
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ocelli_codec::recode::{Recoder, Wish};
+use ocelli_media::Size;
+use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp, YuvImage};
+
+const WIDTH: usize = 1920;
+const HEIGHT: usize = 1080;
+const WISH: Wish = Wish { quality: Some(85), sampling: None, most: Size { width: 2040, height: 2040 } };
+
+fn picture(subsamp: Subsamp) -> Vec<u8> {
+    let mut seed = 1_u32;
+    let mut pixels = Vec::with_capacity(WIDTH * HEIGHT * 3);
+    for row in 0..HEIGHT {
+        for column in 0..WIDTH {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (seed >> 29) as u8;
+            let checks = if (row / 40 + column / 40).is_multiple_of(2) { 60 } else { 0 };
+            pixels.extend([
+                (column / 16) as u8 + checks + noise,
+                (row / 8) as u8 / 2 + checks,
+                120 + noise - checks / 2,
+            ]);
+        }
+    }
+    let mut compressor = Compressor::new().expect("memory");
+    compressor.set_quality(85).expect("in range");
+    compressor.set_subsamp(subsamp).expect("in range");
+    let image = Image {
+        pixels: &pixels[..],
+        width: WIDTH,
+        pitch: WIDTH * 3,
+        height: HEIGHT,
+        format: PixelFormat::RGB,
+    };
+    compressor.compress_to_vec(image).expect("a good picture")
+}
+
+/// libjpeg-turbo alone: the picture's planes decoded, and ready planes of 4:2:0 encoded.
+struct Floor {
+    decompressor: Decompressor,
+    compressor: Compressor,
+    planes: YuvImage<Vec<u8>>,
+    ready: YuvImage<Vec<u8>>,
+    out: Vec<u8>,
+}
+
+impl Floor {
+    fn new(jpeg: &[u8]) -> Self {
+        let planes = turbojpeg::decompress_to_yuv(jpeg).expect("a good picture");
+        let mut compressor = Compressor::new().expect("memory");
+        compressor.set_quality(85).expect("in range");
+        let mut recoder = Recoder::new().expect("memory");
+        let (_, small) = recoder.recode(jpeg, &WISH).expect("a good picture");
+        let ready = turbojpeg::decompress_to_yuv(small).expect("a good picture");
+        let out = vec![0; turbojpeg::compressed_buf_len(WIDTH, HEIGHT, Subsamp::None).expect("in range")];
+        Self { decompressor: Decompressor::new().expect("memory"), compressor, planes, ready, out }
+    }
+
+    fn run(&mut self, jpeg: &[u8]) {
+        self.decompressor.decompress_to_yuv(jpeg, self.planes.as_deref_mut()).expect("a good picture");
+        let length = self.compressor.compress_yuv_to_slice(self.ready.as_deref(), &mut self.out);
+        black_box(length.expect("a good picture"));
+    }
+}
+
+/// The two in turns, so that whatever else the machine does hits both; the medians.
+fn medians(mut floor: impl FnMut(), mut work: impl FnMut()) -> [f64; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..100 {
+        let start = Instant::now();
+        floor();
+        let between = Instant::now();
+        work();
+        times[0].push(between - start);
+        times[1].push(between.elapsed());
+    }
+    times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1e3
+    })
+}
+
+fn recode(_: &mut Criterion) {
+    for (name, subsamp) in [("4:4:4", Subsamp::None), ("4:2:0", Subsamp::Sub2x2), ("4:2:2", Subsamp::Sub2x1)]
+    {
+        let jpeg = picture(subsamp);
+        let mut floor = Floor::new(&jpeg);
+        let mut recoder = Recoder::new().expect("memory");
+        let [floor, work] = medians(
+            || floor.run(&jpeg),
+            || drop(black_box(recoder.recode(&jpeg, &WISH).map(|(size, _)| size))),
+        );
+        println!(
+            "recode: 1080p {name} of {} KB: {work:.2} ms, libjpeg-turbo alone {floor:.2} ms, {:.3} times",
+            jpeg.len() >> 10,
+            work / floor
+        );
+    }
+}
+
+criterion_group!(benches, recode);
+criterion_main!(benches);
