@@ -12,7 +12,8 @@ help: ## this list
 
 run: ## install what is missing, build and start the server; arguments by ARGS="--port 9000"
 	@./scripts/setup.sh run
-	@exec cargo run --release --locked -p ocelli -- $(ARGS)
+	@cargo build --release --locked -p ocelli
+	@exec "$${CARGO_TARGET_DIR:-target}"/release/ocelli $(ARGS)
 
 test: ## install what is missing and run every test
 	@./scripts/setup.sh test

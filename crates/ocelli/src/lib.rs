@@ -18,4 +18,5 @@ pub mod outputs;
 pub mod process;
 pub mod server;
 pub mod sources;
+pub mod transcode;
 pub mod viewers;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -83,6 +83,10 @@ impl Group {
         Self { child: Some(child), id }
     }
 
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.child().stdin.take().expect("standard input was piped and not yet taken")
+    }
+
     pub(crate) fn take_stdout(&mut self) -> ChildStdout {
         self.child().stdout.take().expect("standard output was piped and not yet taken")
     }
@@ -95,6 +99,11 @@ impl Group {
     /// dropping the group ends it.
     pub(crate) async fn wait(&mut self) -> Option<io::Result<ExitStatus>> {
         timeout_at(Instant::now() + GRACE, self.child().wait()).await.ok()
+    }
+
+    /// Kills the whole group now: a process that is stopped hears nothing else.
+    pub(crate) fn kill(&self) {
+        signal(self.id, Signal::KILL);
     }
 
     fn child(&mut self) -> &mut Child {
