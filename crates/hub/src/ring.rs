@@ -283,6 +283,11 @@ impl<T: Piece> Reader<T> {
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
+
+    /// Wants something else from here on: for those who learn from the pieces themselves whether each is a key.
+    pub fn set_want(&mut self, want: Want) {
+        self.shared.lock().slot(self.slot).want = want;
+    }
 }
 
 impl<T> Drop for Reader<T> {

@@ -52,6 +52,24 @@ fn taken(ring: &Ring<Picture>) -> usize {
 }
 
 #[test]
+fn a_reader_that_wants_something_else_gets_it_from_there_on() {
+    let (mut sender, ring) = ring(ROOMY);
+    let mut reader = ring.subscribe(Want::Latest);
+    for picture in [key(0), key(1), delta(2)] {
+        sender.push(picture);
+    }
+    let first = reader.try_next();
+    assert_eq!(first, Ok(Some(Next::Piece(key(1)))));
+    reader.set_want(Want::Live);
+    sender.push(key(3));
+    assert_eq!(drain(&mut reader), [Ok(2), Ok(3)]);
+    reader.set_want(Want::Latest);
+    sender.push(key(4));
+    sender.push(key(5));
+    assert_eq!((drain(&mut reader), reader.skipped()), (vec![Ok(5)], 1));
+}
+
+#[test]
 fn a_new_reader_starts_at_the_newest_key_at_once() {
     let (mut sender, ring) = ring(ROOMY);
     let mut early = ring.subscribe(Want::Live);

@@ -8,7 +8,7 @@ use ocelli_media::{Frame, Tracks};
 use super::{DropReason, Entry, NetworkPath, Stream, Watching};
 use crate::clock::now;
 use crate::name::StreamName;
-use crate::ring::{Closed, Next, Reader};
+use crate::ring::{Closed, Next, Reader, Want};
 use crate::sync::lock;
 
 /// What a subscriber gets.
@@ -146,6 +146,16 @@ impl Subscriber {
                 Ok(Item::Tracks(tracks))
             }
         }
+    }
+
+    /// Wants something else from here on: for those who learn from the tracks what to do when they are behind.
+    pub fn set_want(&mut self, want: Want) {
+        self.reader.set_want(want);
+    }
+
+    /// Frames that were passed over because a newer one was there, while it wanted [`Want::Latest`].
+    pub fn skipped(&self) -> u64 {
+        self.reader.skipped()
     }
 
     /// Asks the camera for a keyframe. However many ask before it hears, it hears it once.
