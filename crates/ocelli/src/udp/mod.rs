@@ -1,0 +1,10 @@
+//! UDP as the kernel does it best: many packets by one system call, and the options that media want.
+//!
+//! Calls of the system that no crate in use has are in the files that say so at their head; nothing outside this folder
+//! has any.
+
+mod batch;
+mod socket;
+
+pub use batch::{Batch, MOST_BATCH_PACKETS};
+pub use socket::{Interface, Pair, PairOptions, bind_pair, room_in};
