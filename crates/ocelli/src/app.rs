@@ -1,13 +1,14 @@
 //! The running program: its cameras, its viewers, and what every request may ask of them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName};
 
 use crate::connections::Connections;
 use crate::notice;
+use crate::outputs::rtp::{Push, PushAddress, RtpOptions};
 use crate::viewers::{SentTotals, Viewers};
 
 /// Everything that a request can reach.
@@ -29,6 +30,8 @@ pub struct CameraEntry {
     camera: Camera,
     /// What its viewers got.
     pub totals: Arc<SentTotals>,
+    rtp: RtpOptions,
+    pushes: Mutex<Vec<Arc<Push>>>,
 }
 
 /// What a camera is started from.
@@ -45,6 +48,10 @@ pub struct CameraSetup {
     pub on_lost: OnLost,
     /// How many pictures its ring keeps at most.
     pub bounds: Bounds,
+    /// Where it is pushed to.
+    pub push: Vec<PushAddress>,
+    /// How, where an address does not say otherwise.
+    pub rtp: RtpOptions,
 }
 
 impl CameraEntry {
@@ -58,7 +65,15 @@ impl CameraEntry {
             draw: Arc::new(notice::draw),
         };
         let camera = Camera::start(parts).expect("a new stream has no publisher");
-        Arc::new(Self { source: setup.source_text, camera, totals: Arc::default() })
+        let entry = Self {
+            source: setup.source_text,
+            camera,
+            totals: Arc::default(),
+            rtp: setup.rtp,
+            pushes: Mutex::default(),
+        };
+        entry.set_push(setup.push);
+        Arc::new(entry)
     }
 
     /// Its name.
@@ -76,6 +91,28 @@ impl CameraEntry {
         self.camera.stream()
     }
 
+    /// The targets that it is pushed to, in the order in which they were given.
+    pub fn pushes(&self) -> Vec<Arc<Push>> {
+        lock(&self.pushes).clone()
+    }
+
+    /// Pushes it to `targets` and to no others from here on. One that it is pushed to already goes on undisturbed.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn set_push(&self, targets: Vec<PushAddress>) {
+        let mut pushes = lock(&self.pushes);
+        let mut before = std::mem::take(&mut *pushes);
+        // Those that end go first: one that begins may want a port of theirs.
+        before.retain(|push| targets.contains(push.address()));
+        for target in targets {
+            let running = before.iter().position(|push| *push.address() == target);
+            pushes.push(match running {
+                Some(index) => before.swap_remove(index),
+                None => Arc::new(Push::start(self.stream(), target, self.rtp)),
+            });
+        }
+    }
+
     /// What it does now.
     pub fn status(&self) -> Status {
         self.camera.status()
@@ -83,6 +120,7 @@ impl CameraEntry {
 
     /// Stops it now, without waiting for what its source has to put away.
     pub fn stop(&self) {
+        lock(&self.pushes).clear();
         self.camera.abort();
     }
 
@@ -90,6 +128,11 @@ impl CameraEntry {
     pub fn has_stopped(&self) -> bool {
         self.camera.has_stopped()
     }
+}
+
+/// A lock whose holders leave a whole list behind even if one of them panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for CameraEntry {

@@ -19,4 +19,5 @@ pub mod process;
 pub mod server;
 pub mod sources;
 pub mod transcode;
+pub mod udp;
 pub mod viewers;

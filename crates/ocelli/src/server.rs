@@ -17,6 +17,7 @@ use crate::connections::Connections;
 use crate::http::{self, ListenerLimits, state_name};
 use crate::log;
 use crate::open_files;
+use crate::outputs::rtp::RtpOptions;
 use crate::viewers::Viewers;
 
 /// How long cameras' processes may take to end once the program is asked to.
@@ -93,14 +94,14 @@ fn start(config: &Config) -> Arc<App> {
     let cameras = config.cameras.iter().filter(|camera| camera.enabled);
     let bounds = Bounds { pieces: config.limits.buffer_size, bytes: RING_BYTES };
     Arc::new(App {
-        cameras: cameras.map(|camera| CameraEntry::start(setup(camera, bounds))).collect(),
+        cameras: cameras.map(|camera| CameraEntry::start(setup(camera, bounds, config.rtp))).collect(),
         viewers: Viewers::new(config.limits.viewers),
         connections: Arc::<Connections>::default(),
         started: Instant::now(),
     })
 }
 
-fn setup(camera: &CameraConfig, bounds: Bounds) -> CameraSetup {
+fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup {
     CameraSetup {
         name: camera.name.clone(),
         source_text: camera.source.to_string(),
@@ -112,6 +113,8 @@ fn setup(camera: &CameraConfig, bounds: Bounds) -> CameraSetup {
         },
         on_lost: camera.on_lost,
         bounds,
+        push: camera.push.clone(),
+        rtp,
     }
 }
 
@@ -136,6 +139,7 @@ async fn log_statistics(app: &App, every: Option<Duration>) {
     let mut due = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     loop {
         due.tick().await;
+        let (mut frames, mut pushed, mut push_bytes, mut push_lost) = (0, 0, 0, 0);
         for camera in &app.cameras {
             let (status, stats) = (camera.status(), camera.stream().stats());
             tracing::info!(
@@ -149,7 +153,35 @@ async fn log_statistics(app: &App, every: Option<Duration>) {
                 restarts = status.restarts,
                 "statistics"
             );
+            frames += stats.frames;
+            for push in camera.pushes() {
+                let of = push.stats();
+                let dropped = http::push_dropped(of);
+                tracing::info!(
+                    camera = %camera.name(),
+                    to = push.address().label(),
+                    pictures = of.pictures(),
+                    packets = of.packets(),
+                    bytes = of.bytes(),
+                    dropped,
+                    refused_by_host = of.refused_by_host(),
+                    p99_ms = of.latency().p99.map(|p99| format!("{:.1}", p99.as_secs_f64() * 1e3)),
+                    "statistics of RTP push"
+                );
+                pushed += of.pictures();
+                push_bytes += of.bytes();
+                push_lost += dropped;
+            }
         }
+        tracing::info!(
+            cameras = app.cameras.len(),
+            frames,
+            pushed,
+            push_bytes,
+            push_dropped = push_lost,
+            viewers = app.viewers.present().len(),
+            "statistics of all cameras"
+        );
     }
 }
 

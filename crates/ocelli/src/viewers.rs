@@ -92,7 +92,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn of(counted: &Histogram) -> Self {
+    pub(crate) fn of(counted: &Histogram) -> Self {
         Self { p50: counted.quantile(0.5), p99: counted.quantile(0.99) }
     }
 }

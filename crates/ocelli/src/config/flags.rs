@@ -47,8 +47,7 @@ pub(super) fn apply(
     }
     match args.mode {
         Some(Mode::Webrtc) => reader.plan("WebRTC", "-mode webrtc", NOWHERE),
-        Some(Mode::MjpegRtp) => reader.plan("RTP push", "-mode mjpeg-rtp", NOWHERE),
-        None => {}
+        Some(Mode::MjpegRtp) | None => {}
     }
 }
 

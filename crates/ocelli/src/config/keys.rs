@@ -152,6 +152,33 @@ pub const LOG: Table = Table {
     ],
 };
 
+/// `[rtp]`
+pub const RTP: Table = Table {
+    name: "rtp",
+    about: "How cameras are pushed by RTP, where a `push` address does not say otherwise.",
+    keys: &[
+        planned(
+            "reencode",
+            Kind::Choice(&["auto", "never"]),
+            "re-encoding",
+            "What is done with JPEGs that RTP cannot carry: encode them anew, or refuse them.",
+        ),
+        planned(
+            "min_fps",
+            Kind::Integer(1, 1000, Some(5)),
+            "adaptation to loss",
+            "The frame rate is not lowered below this for a receiver that loses packets, in pictures a second.",
+        ),
+        planned(
+            "min_quality",
+            Kind::Integer(1, 100, None),
+            "adaptation to loss",
+            "The quality is not lowered below this for a receiver that loses packets, 1 to 100. Default: the quality is \
+             left alone.",
+        ),
+    ],
+};
+
 /// `[cameras.NAME]`
 pub const CAMERA: Table = Table {
     name: "cameras",
@@ -196,12 +223,7 @@ pub const CAMERA: Table = Table {
             Kind::Choice(&["mjpeg", "h264", "h265"]),
             "What the bytes of `exec:` and `file:` are. This version takes `mjpeg` only.",
         ),
-        planned(
-            "push",
-            Kind::Texts,
-            "RTP push",
-            "Where to send its pictures by RTP: `rtp://host:port?dscp=46`.",
-        ),
+        key("push", Kind::Texts, "Where to send its pictures by RTP: `rtp://host:port?dscp=46`."),
         planned(
             "transport",
             Kind::Choice(&["tcp", "udp"]),
@@ -218,7 +240,7 @@ pub const CAMERA: Table = Table {
 };
 
 /// Every table of our own format but `[cameras.NAME]`.
-pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG];
+pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG, RTP];
 
 /// Names that people write for a key that is called otherwise here.
 pub(super) const OTHER_NAMES: &[(&str, &str)] = &[

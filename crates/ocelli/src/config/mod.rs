@@ -13,6 +13,7 @@ use ocelli_hub::{OnLost, Source, StreamName};
 
 use crate::capture::Machine;
 use crate::cli::ServeArgs;
+use crate::outputs::rtp::{PushAddress, RtpOptions};
 use crate::sources::{self, SourceOptions, hide_user};
 
 mod environment;
@@ -46,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whose pages may read from the server.
     pub cors: Cors,
+    /// How cameras are pushed by RTP, where an address does not say otherwise.
+    pub rtp: RtpOptions,
     /// Time between two lines of statistics for each camera; `None` writes none.
     pub stats_interval: Option<Duration>,
     /// What is logged when `RUST_LOG` does not say otherwise.
@@ -128,8 +131,8 @@ pub struct CameraConfig {
     pub on_demand: bool,
     /// What viewers see while it is lost.
     pub on_lost: OnLost,
-    /// Where its pictures are to be sent by RTP. Checked, and not used yet.
-    pub push: Vec<SourceText>,
+    /// Where its pictures are sent by RTP.
+    pub push: Vec<PushAddress>,
 }
 
 impl CameraConfig {

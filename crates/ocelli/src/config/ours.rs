@@ -1,4 +1,4 @@
-//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[cameras.NAME]`.
+//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[cameras.NAME]`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use ocelli_hub::{OnLost, StreamName};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Kind};
+use super::keys;
 use super::predecessors;
 use super::problem::Problem;
 use super::reader::{Reader, in_file_order, unknown_table};
@@ -14,6 +14,7 @@ use super::section::{Section, Text};
 use super::value::short;
 use super::{CameraConfig, Config, Cors, Limits, LogLevel, SourceText, Surroundings};
 use crate::cli::Mode;
+use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
 use crate::sources::{self, SourceOptions, SourceUrl, hide_user};
 
 /// In the place of a number that depends on others, until all of them are known.
@@ -73,6 +74,7 @@ pub(super) fn read(
     let limits = reader.top(root, keys::LIMITS);
     let http = reader.top(root, keys::HTTP);
     let log = reader.top(root, keys::LOG);
+    let rtp_section = reader.top(root, keys::RTP);
     let mut config = Config {
         file: None,
         http: listen.address("http").unwrap_or_else(|| ([0, 0, 0, 0], 8080).into()),
@@ -85,6 +87,7 @@ pub(super) fn read(
             worker_threads: limits.integer("worker_threads"),
         },
         cors: cors(&http, reader),
+        rtp: rtp(&rtp_section),
         stats_interval: interval(log.seconds("stats_interval_seconds")),
         log_level: match log.word("level") {
             "trace" => LogLevel::Trace,
@@ -207,7 +210,7 @@ fn one_camera(
         let problem = Problem::new(Some(place), path.clone(), "the key `source` is missing");
         reader.problems.push(problem.expected("source = \"…\", such as \"v4l2:///dev/video0\""));
     }
-    check_push(&section, reader);
+    let push = pushes(&section, reader);
     let source = source?;
     let mut camera = CameraConfig {
         options: options(&section),
@@ -218,7 +221,7 @@ fn one_camera(
             "close" => OnLost::Close,
             _ => OnLost::Picture,
         },
-        push: section.texts("push").iter().map(SourceText::from).collect(),
+        push,
         ..camera(name?, &source)
     };
     if let (codec @ ("h264" | "h265"), Some(place)) = (section.word("codec"), section.place_of("codec")) {
@@ -272,55 +275,36 @@ fn short_message(message: &str) -> String {
     }
 }
 
-/// Parameters of a `push` address and their ranges.
-const PUSH_NUMBERS: &[(&str, Kind)] = &[
-    ("mtu", Kind::Integer(256, 65_535, Some(1400))),
-    ("dscp", Kind::Integer(0, 63, None)),
-    ("ssrc", Kind::Integer(0, u32::MAX as i64, None)),
-    ("ttl", Kind::Integer(0, 255, None)),
-    ("local_port", Kind::Integer(0, 65_535, None)),
-];
-
-fn check_push(section: &Section, reader: &mut Reader<'_>) {
-    for text in section.texts("push") {
-        if let Err(message) = push_address(if text.secret { &text.shown } else { &text.text }) {
-            // A variable may stand where a number or a port is wanted; only its value could tell.
-            if text.secret && push_address(&text.text).is_ok() {
-                continue;
-            }
-            let problem = Problem::new(Some(text.place), format!("{}.push", section.path), message);
-            reader
-                .problems
-                .push(problem.expected("rtp://host:port, with parameters such as ?dscp=46&mtu=1400"));
-        }
+fn rtp(section: &Section) -> RtpOptions {
+    let default = RtpOptions::default();
+    RtpOptions {
+        reencode: match section.word("reencode") {
+            "never" => Reencode::Never,
+            _ => Reencode::Auto,
+        },
+        min_fps: section.integer("min_fps").unwrap_or(default.min_fps),
+        min_quality: section.integer("min_quality"),
     }
 }
 
-fn push_address(text: &str) -> Result<(), String> {
-    let url = SourceUrl::parse(text).map_err(|error| error.to_string())?;
-    let shown = short(&hide_user(text));
-    if url.scheme() != "rtp" {
-        return Err(format!("found {shown:?}"));
-    }
-    let authority = url.path();
-    let port = authority.rsplit_once(':').and_then(|(host, port)| {
-        let port = port.parse::<u16>().ok()?;
-        (!host.is_empty() && port > 0).then_some(port)
-    });
-    if port.is_none() {
-        return Err(format!("found {shown:?}, which names no host and port"));
-    }
-    let known: Vec<&str> = PUSH_NUMBERS.iter().map(|(name, _)| *name).chain(["interface"]).collect();
-    url.only(&known).map_err(|error| error.to_string())?;
-    for (name, kind) in PUSH_NUMBERS {
-        let (Some(value), Kind::Integer(least, most, _)) = (url.text(name), *kind) else { continue };
-        let number = match value.strip_prefix("0x") {
-            Some(hex) => i64::from_str_radix(hex, 16).ok(),
-            None => value.parse().ok(),
-        };
-        if !number.is_some_and(|number| (least..=most).contains(&number)) {
-            return Err(format!("{name}={value}: not a whole number from {least} to {most}"));
-        }
-    }
-    Ok(())
+/// The `push` addresses of a camera. What is wrong with them is left with `reader`.
+fn pushes(section: &Section, reader: &mut Reader<'_>) -> Vec<PushAddress> {
+    let path = format!("{}.push", section.path);
+    section.texts("push").iter().filter_map(|text| push(&path, text, reader)).collect()
+}
+
+/// One `push` address, called `key` in an error.
+pub(super) fn push(key: &str, text: &Text, reader: &mut Reader<'_>) -> Option<PushAddress> {
+    let message = match (PushAddress::parse(&text.text), text.secret) {
+        (Ok(address), _) => return Some(address.shown_as(&text.shown)),
+        (Err(error), false) => short(&error.to_string()),
+        // As with a source: the words of an error may repeat a variable's value.
+        (Err(_), true) => match PushAddress::parse(&text.shown) {
+            Err(error) => short(&error.to_string()),
+            Ok(_) => format!("{} is no address once its variables are put in", text.quoted()),
+        },
+    };
+    let problem = Problem::new(Some(text.place), key, message);
+    reader.problems.push(problem.expected("rtp://host:port, with parameters such as ?dscp=46&mtu=1400"));
+    None
 }

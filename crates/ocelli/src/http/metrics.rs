@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::error::ApiError;
+use super::push::register_pushes;
 use super::status::{dropped, gives_pictures};
 use crate::app::App;
 use crate::log;
@@ -32,6 +33,7 @@ struct OfCamera {
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let mut registry = Registry::with_prefix("ocelli");
     register_cameras(&app, &mut registry);
+    register_pushes(&app, &mut registry);
     register_process(&app, &mut registry);
     let mut body = String::with_capacity(4096);
     text::encode(&mut body, &registry).map_err(|error| {

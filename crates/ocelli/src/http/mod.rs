@@ -7,6 +7,7 @@ mod openapi;
 mod page;
 mod patience;
 mod picture;
+mod push;
 mod socket;
 mod status;
 mod takeover;
@@ -21,6 +22,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use accept::{ListenerLimits, serve};
 pub use error::ApiError;
+pub use push::push_dropped;
 pub use socket::tune;
 pub use status::{dropped, state_name};
 

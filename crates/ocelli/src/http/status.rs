@@ -13,6 +13,7 @@ use ocelli_hub::{NetworkPath, State as CameraState, StreamStats};
 use serde::Serialize;
 
 use super::error::{ApiError, camera_called};
+use super::push::PushView;
 use crate::app::{App, CameraEntry};
 use crate::log;
 use crate::process::ProcessStats;
@@ -39,6 +40,7 @@ pub(super) struct CameraView {
     dropped_by_reason: BTreeMap<&'static str, u64>,
     garbage_bytes: u64,
     network: Option<NetworkView>,
+    push: Vec<PushView>,
     viewers: usize,
     frames_sent: u64,
     bytes_sent: u64,
@@ -223,6 +225,7 @@ impl CameraView {
                 .collect(),
             garbage_bytes: stats.garbage_bytes,
             network: stats.network.map(NetworkView::of),
+            push: camera.pushes().iter().map(|push| PushView::of(push)).collect(),
             viewers: app.viewers.watching(camera.name()),
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),
@@ -292,7 +295,7 @@ pub fn dropped(stats: &StreamStats) -> u64 {
 }
 
 /// With two digits behind the point.
-fn millis(time: Duration) -> f64 {
+pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 

@@ -13,4 +13,5 @@ mod openapi;
 mod peers;
 mod processes;
 mod promises;
+mod rtp_push;
 mod server;

@@ -16,6 +16,7 @@ const CAMERAS: &str = r#"
 viewers = 1
 [cameras.steady]
 source = "pattern:?width=160&height=120&fps=10"
+push = ["rtp://127.0.0.1:9?rtcp=0", "rtp://no.such.host.invalid:5000"]
 [cameras.gone]
 source = "exec:false"
 [cameras.asleep]
@@ -93,13 +94,14 @@ fn what_is_described_is_answered_and_what_is_answered_is_described() {
 
 #[test]
 fn the_reference_names_every_address_member_and_metric() {
-    let server = Server::start(&["--camera", STEADY]);
+    let server = Server::configured(CAMERAS);
     server.until_state("steady", "ready");
     let document = document(&server);
     let mut viewer = Viewer::open(server.address(), "/stream", "");
     viewer.next();
     let metrics = || String::from_utf8(server.get("/metrics").body).unwrap();
-    until("the viewer is measured", || metrics().contains("latency_p99_seconds{"));
+    until("the viewer is measured", || metrics().contains("viewer_latency_p99_seconds{"));
+    until("the push is measured", || metrics().contains("push_latency_p99_seconds{"));
     let metrics = metrics();
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
     let samples: BTreeSet<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();

@@ -4,6 +4,7 @@
 //! are there and the sender is enabled, its values count and the rest comes from `[cameraN]`.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use ocelli_hub::StreamName;
 use toml::de::{DeTable, DeValue};
@@ -16,6 +17,7 @@ use super::super::section::{Section, Text};
 use super::super::{CameraConfig, Config, SourceText, Surroundings};
 use crate::capture::{self, Device, Flip, Request};
 use crate::cli::Mode;
+use crate::outputs::rtp::PushAddress;
 use crate::sources::{SourceOptions, hide_user};
 
 /// What the predecessors took when the file gave no size or rate.
@@ -165,11 +167,10 @@ fn flip(section: &Section, reader: &mut Reader<'_>) -> Flip {
     })
 }
 
-/// Where the camera was to be sent, as a `push` address.
-fn push(camera: &Section, sender: Option<&Section>, reader: &mut Reader<'_>) -> Option<SourceText> {
+/// Where the camera is sent, as a `push` address.
+fn push(camera: &Section, sender: Option<&Section>, reader: &mut Reader<'_>) -> Option<PushAddress> {
     let host = camera.text("dest_host")?;
     let port: u16 = camera.integer("dest_port")?;
-    reader.plan("RTP push", format!("{}.dest_host", camera.path), host.place);
     let mut parameters = String::new();
     let mut separator = '?';
     let tables = [(sender, "mtu"), (sender, "dscp"), (Some(camera), "ssrc"), (Some(camera), "local_port")];
@@ -179,6 +180,11 @@ fn push(camera: &Section, sender: Option<&Section>, reader: &mut Reader<'_>) -> 
             separator = '&';
         }
     }
-    let address = |host: &str| format!("rtp://{host}:{port}{parameters}");
-    Some(SourceText::new(address(&host.text), address(&host.shown)))
+    let address = |host: &str| {
+        let bare_ipv6 = host.parse::<Ipv6Addr>().is_ok();
+        let host = if bare_ipv6 { format!("[{host}]") } else { host.to_owned() };
+        format!("rtp://{host}:{port}{parameters}")
+    };
+    let text = Text { text: address(&host.text), shown: address(&host.shown), ..host.clone() };
+    ours::push(&format!("{}.dest_host", camera.path), &text, reader)
 }

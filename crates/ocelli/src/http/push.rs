@@ -1,0 +1,124 @@
+//! What the program says of RTP push: for each target its numbers, in JSON and as metrics.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+
+use super::status::millis;
+use crate::app::App;
+use crate::outputs::rtp::{Push, PushState, PushStats};
+
+/// One target, as the API shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct PushView {
+    target: String,
+    state: &'static str,
+    cause: Option<String>,
+    address: Option<String>,
+    local_address: Option<String>,
+    ssrc: u32,
+    pictures: u64,
+    packets: u64,
+    bytes: u64,
+    dropped: u64,
+    dropped_by_reason: BTreeMap<&'static str, u64>,
+    refused: Option<String>,
+    refused_by_host: u64,
+    done: BTreeMap<&'static str, u64>,
+    segmented: bool,
+    latency_p50_ms: Option<f64>,
+    latency_p99_ms: Option<f64>,
+}
+
+impl PushView {
+    pub(super) fn of(push: &Push) -> Self {
+        let stats = push.stats();
+        let latency = stats.latency();
+        Self {
+            target: push.address().label().to_owned(),
+            state: state_name(&stats.state()),
+            cause: stats.cause().as_deref().map(str::to_owned),
+            address: stats.resolved().map(|address| address.to_string()),
+            local_address: stats.local().map(|address| address.to_string()),
+            ssrc: stats.ssrc,
+            pictures: stats.pictures(),
+            packets: stats.packets(),
+            bytes: stats.bytes(),
+            dropped: push_dropped(stats),
+            dropped_by_reason: stats.dropped().map(|(reason, count)| (reason.as_str(), count)).into(),
+            refused: stats.refused().as_deref().map(str::to_owned),
+            refused_by_host: stats.refused_by_host(),
+            done: stats.done().map(|(done, count)| (done.as_str(), count)).into(),
+            segmented: stats.segments(),
+            latency_p50_ms: latency.p50.map(millis),
+            latency_p99_ms: latency.p99.map(millis),
+        }
+    }
+}
+
+/// One word for what a target's task does.
+fn state_name(state: &PushState) -> &'static str {
+    match state {
+        PushState::Starting => "starting",
+        PushState::Sending => "sending",
+        PushState::Waiting { .. } => "waiting",
+    }
+}
+
+/// Pictures that did not go to a target whole, for whatever reason.
+pub fn push_dropped(stats: &PushStats) -> u64 {
+    stats.dropped().iter().map(|(_, count)| count).sum()
+}
+
+/// Targets are named in the configuration, so there are never more of these than somebody wrote there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTarget {
+    camera: String,
+    target: String,
+}
+
+pub(super) fn register_pushes(app: &App, registry: &mut Registry) {
+    let gauge = |registry: &mut Registry, name: &str, help: &str| {
+        let family = Family::<OfTarget, Gauge<f64, AtomicU64>>::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let counter = |registry: &mut Registry, name: &str, help: &str| {
+        let family = Family::<OfTarget, Counter<u64, AtomicU64>>::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let up = gauge(registry, "push_up", "1 while there is a way to the target");
+    let latency = gauge(
+        registry,
+        "push_latency_p99_seconds",
+        "From capture to the kernel's taking the last packet, 99th percentile",
+    );
+    let pictures = counter(registry, "push_pictures", "Pictures sent whole");
+    let packets = counter(registry, "push_packets", "RTP packets sent");
+    let bytes = counter(registry, "push_bytes", "Bytes of RTP packets sent");
+    let dropped = counter(registry, "push_dropped_pictures", "Pictures not sent whole");
+    let refused = counter(registry, "push_refused_by_host", "Refusals by the target's host");
+    for camera in &app.cameras {
+        for push in camera.pushes() {
+            let stats = push.stats();
+            let label =
+                OfTarget { camera: camera.name().to_string(), target: push.address().label().to_owned() };
+            up.get_or_create(&label).set(f64::from(stats.state() == PushState::Sending));
+            if let Some(p99) = stats.latency().p99 {
+                latency.get_or_create(&label).set(p99.as_secs_f64());
+            }
+            pictures.get_or_create(&label).inc_by(stats.pictures());
+            packets.get_or_create(&label).inc_by(stats.packets());
+            bytes.get_or_create(&label).inc_by(stats.bytes());
+            dropped.get_or_create(&label).inc_by(push_dropped(stats));
+            refused.get_or_create(&label).inc_by(stats.refused_by_host());
+        }
+    }
+}

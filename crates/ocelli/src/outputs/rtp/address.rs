@@ -1,0 +1,260 @@
+//! Where a camera is pushed to, and how: `rtp://host:port?mtu=1400&dscp=46&…`, parsed once.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use crate::sources::{SourceUrl, SpecError, hide_user};
+use crate::udp::{Interface, PairOptions};
+
+/// Whole IP packets of this length pass Ethernet, and most tunnels over it.
+const USUAL_MTU: u16 = 1400;
+/// IP's header and UDP's (RFC 791, RFC 8200, RFC 768).
+const IPV4_OVERHEAD_BYTES: usize = 20 + 8;
+const IPV6_OVERHEAD_BYTES: usize = 40 + 8;
+
+/// Every parameter.
+const PARAMETERS: &[&str] = &[
+    "mtu",
+    "dscp",
+    "ssrc",
+    "ttl",
+    "interface",
+    "local_port",
+    "pace",
+    "payload_type",
+    "min_fps",
+    "min_quality",
+    "rtcp",
+];
+
+/// A target of a camera's pictures. What it says was checked; two that say the same are equal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushAddress {
+    shown: String,
+    /// A name or an IP address, an IPv6 one without its brackets.
+    host: String,
+    port: u16,
+    mtu: u16,
+    /// How the sockets are to be.
+    pub socket: PairOptions,
+    /// The sender's number (RFC 3550 section 3); else a random one.
+    pub ssrc: Option<u32>,
+    /// 0 to 127; else 26 for JPEG and 96 for everything else.
+    pub payload_type: Option<u8>,
+    /// Packets of one picture are spread so that no more bits a second go out, counted with IP's headers. At least 8000.
+    pub pace_bits_per_second: Option<u64>,
+    /// The frame rate is not lowered below this for a receiver that loses packets; else as `[rtp]` has it.
+    pub min_fps: Option<u16>,
+    /// The quality is not lowered below this for a receiver that loses packets; else as `[rtp]` has it.
+    pub min_quality: Option<u8>,
+    /// Whether reports are sent and listened to (RFC 3550 section 6).
+    pub rtcp: bool,
+}
+
+impl PushAddress {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// It is no `rtp://host:port`, has a parameter that is not known, or one outside its range.
+    pub fn parse(text: &str) -> Result<Self, SpecError> {
+        let url = SourceUrl::parse(text)?;
+        let shown = hide_user(text);
+        if url.scheme() != "rtp" || !url.rest().starts_with("//") {
+            return Err(SpecError::new(format!("found {shown:?}")));
+        }
+        let Some((host, port)) = host_and_port(url.path()) else {
+            return Err(SpecError::new(format!("found {shown:?}, which names no host and port")));
+        };
+        url.only(PARAMETERS)?;
+        let local_port = number(&url, "local_port", 0..=65_534)?.filter(|port| *port > 0);
+        Ok(Self {
+            host,
+            port,
+            mtu: number(&url, "mtu", 256..=65_535)?.unwrap_or(USUAL_MTU),
+            socket: PairOptions {
+                local_port,
+                interface: interface(&url)?,
+                dscp: number(&url, "dscp", 0..=63)?,
+                ttl: number(&url, "ttl", 0..=255)?,
+            },
+            ssrc: number(&url, "ssrc", 0..=u32::MAX)?,
+            payload_type: number(&url, "payload_type", 0..=127)?,
+            pace_bits_per_second: number(&url, "pace", 8_000..=1_000_000_000_000)?,
+            min_fps: number(&url, "min_fps", 1..=1000)?,
+            min_quality: number(&url, "min_quality", 1..=100)?,
+            rtcp: url.flag("rtcp")?.unwrap_or(true),
+            shown,
+        })
+    }
+
+    /// The same, shown as `shown`: with the names of variables in the place of their values.
+    #[must_use]
+    pub fn shown_as(self, shown: &str) -> Self {
+        Self { shown: hide_user(shown), ..self }
+    }
+
+    /// A name or an IP address, an IPv6 one without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where RTP goes, 1 to 65535; RTCP goes to the next.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether the host is an address, so that there is nothing to look up.
+    pub fn is_literal(&self) -> bool {
+        self.host.parse::<std::net::IpAddr>().is_ok()
+    }
+
+    /// How long RTP packets may be, header included, so that the whole IP packet to `target` keeps within the MTU.
+    pub fn packet_bytes(&self, target: SocketAddr) -> usize {
+        usize::from(self.mtu) - Self::overhead_bytes(target)
+    }
+
+    /// What IP and UDP add to each packet to `target`.
+    pub fn overhead_bytes(target: SocketAddr) -> usize {
+        if target.is_ipv4() { IPV4_OVERHEAD_BYTES } else { IPV6_OVERHEAD_BYTES }
+    }
+
+    /// Host and port as they may be shown: what labels this target.
+    pub fn label(&self) -> &str {
+        let authority = self.shown.split_once("//").map_or(&self.shown[..], |(_, rest)| rest);
+        authority.split('?').next().unwrap_or(authority)
+    }
+}
+
+/// As written, without user and password, and with the names of variables in the place of their values.
+impl fmt::Display for PushAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for PushAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.shown, f)
+    }
+}
+
+/// `host:port` or `[address]:port`.
+fn host_and_port(authority: &str) -> Option<(String, u16)> {
+    let (host, port) = authority.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().ok().map(|address| (address.to_string(), port));
+    }
+    let is_name = !host.is_empty() && !host.contains([':', '/', '@', '[', ']', '#', ' ']);
+    is_name.then(|| (host.to_owned(), port))
+}
+
+fn interface(url: &SourceUrl) -> Result<Option<Interface>, SpecError> {
+    match url.text("interface") {
+        Some("") => Err(SpecError::new("interface=: expected a network interface's name or address")),
+        text => Ok(text.map(Interface::from)),
+    }
+}
+
+/// A whole number, in decimal or, behind `0x`, in hexadecimal digits.
+fn number<T>(url: &SourceUrl, name: &str, range: RangeInclusive<T>) -> Result<Option<T>, SpecError>
+where
+    T: TryFrom<u64> + PartialOrd + fmt::Display,
+{
+    let Some(text) = url.text(name) else { return Ok(None) };
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            u64::from_str_radix(digits, 16).ok()
+        }
+        Some(_) => None,
+        None if text.bytes().all(|digit| digit.is_ascii_digit()) => text.parse().ok(),
+        None => None,
+    };
+    match number.and_then(|number| T::try_from(number).ok()) {
+        Some(number) if range.contains(&number) => Ok(Some(number)),
+        _ => {
+            let (least, most) = (range.start(), range.end());
+            Err(SpecError::new(format!("{name}={text}: not a whole number from {least} to {most}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> PushAddress {
+        PushAddress::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn every_parameter_is_read() {
+        let address = parsed(
+            "rtp://192.168.1.100:5000?mtu=1200&dscp=46&ssrc=0x12345678&ttl=4&interface=eth0&local_port=6000\
+             &pace=2000000&payload_type=97&min_fps=5&min_quality=40&rtcp=0",
+        );
+        assert_eq!((address.host(), address.port()), ("192.168.1.100", 5000));
+        assert_eq!(address.packet_bytes(([1, 2, 3, 4], 5).into()), 1172);
+        assert_eq!(address.packet_bytes(([0; 8], 5).into()), 1152);
+        let socket = &address.socket;
+        assert_eq!((socket.dscp, socket.ttl, socket.local_port), (Some(46), Some(4), Some(6000)));
+        assert_eq!(socket.interface, Some(Interface::Name("eth0".into())));
+        assert_eq!((address.ssrc, address.payload_type), (Some(0x1234_5678), Some(97)));
+        assert_eq!(address.pace_bits_per_second, Some(2_000_000));
+        assert_eq!((address.min_fps, address.min_quality, address.rtcp), (Some(5), Some(40), false));
+        assert_eq!(address.label(), "192.168.1.100:5000");
+    }
+
+    #[test]
+    fn nothing_but_host_and_port_is_needed() {
+        let address = parsed("rtp://viewer.example:5004");
+        assert_eq!(address.packet_bytes(([1, 2, 3, 4], 5).into()), 1372);
+        assert_eq!(address.socket, PairOptions::default());
+        assert!(address.rtcp && !address.is_literal());
+        assert_eq!((address.ssrc, address.payload_type, address.pace_bits_per_second), (None, None, None));
+        // 0 means any port, as in the files that had a key for it.
+        assert_eq!(parsed("rtp://h:1?local_port=0").socket.local_port, None);
+    }
+
+    #[test]
+    fn ipv6_stands_in_brackets() {
+        let address = parsed("rtp://[fd00::1]:5000?interface=[fd00::2]");
+        assert_eq!((address.host(), address.port(), address.label()), ("fd00::1", 5000, "[fd00::1]:5000"));
+        assert_eq!(address.socket.interface, Some(Interface::Address("fd00::2".parse().unwrap())));
+        assert!(address.is_literal());
+        for wrong in ["rtp://fd00::1:5000", "rtp://[fd00::1:5000", "rtp://[name]:5000"] {
+            assert!(PushAddress::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_range_or_the_nearest_name() {
+        let error = |text| PushAddress::parse(text).unwrap_err().to_string();
+        assert_eq!(error("udp://1.2.3.4:5"), "found \"udp://1.2.3.4:5\"");
+        assert!(error("rtp://host").contains("names no host and port"));
+        assert!(error("rtp://host:0").contains("names no host and port"));
+        assert!(error("rtp://:5000").contains("names no host and port"));
+        assert_eq!(error("rtp://h:5?dscp=99"), "dscp=99: not a whole number from 0 to 63");
+        assert_eq!(
+            error("rtp://h:5?ssrc=0x123456789"),
+            "ssrc=0x123456789: not a whole number from 0 to 4294967295"
+        );
+        assert_eq!(error("rtp://h:5?ttl=-1"), "ttl=-1: not a whole number from 0 to 255");
+        assert_eq!(error("rtp://h:5?mtu=100"), "mtu=100: not a whole number from 256 to 65535");
+        assert_eq!(error("rtp://h:5?mtu=+900"), "mtu=+900: not a whole number from 256 to 65535");
+        assert!(error("rtp://h:5?dcsp=4").contains("did you mean `dscp`?"));
+        assert!(error("rtp://h:5?rtcp=perhaps").contains("expected 1 or 0"));
+    }
+
+    #[test]
+    fn variables_are_shown_by_their_names() {
+        let address = parsed("rtp://10.1.2.3:5000?ssrc=7").shown_as("rtp://${STUDIO}:5000?ssrc=7");
+        assert_eq!(
+            (address.label(), &address.to_string()[..]),
+            ("${STUDIO}:5000", "rtp://${STUDIO}:5000?ssrc=7")
+        );
+        assert!(!format!("{address:?}").contains("10.1"));
+        assert_ne!(address, parsed("rtp://10.1.2.3:5000?ssrc=7"));
+    }
+}

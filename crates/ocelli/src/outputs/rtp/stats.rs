@@ -1,0 +1,243 @@
+//! A target's numbers, for `/stats`, metrics and the log.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::bursts::Done;
+use crate::histogram::Histogram;
+use crate::viewers::Latency;
+
+/// How long after the last refusal a host counts as refusing: hosts that limit their refusals send one a second.
+const REFUSAL_LASTS: Duration = Duration::from_secs(3);
+
+/// What a target's task does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushState {
+    /// It looks for the host's address and opens its sockets.
+    Starting,
+    /// It sends what comes.
+    Sending,
+    /// It could not send, and will try again.
+    Waiting {
+        /// Why, in words.
+        cause: Arc<str>,
+    },
+}
+
+/// Why a picture was not sent whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushDrop {
+    /// A newer one was there before it could be sent, or had to be waited for.
+    Behind,
+    /// The socket took no more of it in time.
+    Socket,
+    /// Its host has no address, or there is no way to it.
+    Unreachable,
+    /// RTP cannot carry it as it is.
+    Refused,
+    /// It is damaged.
+    Damaged,
+    /// It is longer than RTP can say, or than packets of this length can carry.
+    Oversized,
+}
+
+impl PushDrop {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Behind, Self::Socket, Self::Unreachable, Self::Refused, Self::Damaged, Self::Oversized];
+
+    /// One word for it, as `/stats` and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::Socket => "socket",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Damaged => "damaged",
+            Self::Oversized => "oversized",
+        }
+    }
+}
+
+/// One target's numbers. They outlive the target's sockets, and begin anew with the target.
+#[derive(Debug)]
+pub struct PushStats {
+    /// The sender's number.
+    pub ssrc: u32,
+    pictures: AtomicU64,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    dropped: [AtomicU64; PushDrop::ALL.len()],
+    done: [AtomicU64; Done::ALL.len()],
+    refused_by_host: AtomicU64,
+    segments: AtomicBool,
+    rest: Mutex<Rest>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    state: PushState,
+    /// Why pictures are refused, while they are.
+    refused: Option<Arc<str>>,
+    last_refusal: Option<Instant>,
+    resolved: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    latency: Histogram,
+}
+
+impl PushStats {
+    pub(super) fn new(ssrc: u32) -> Arc<Self> {
+        Arc::new(Self {
+            ssrc,
+            pictures: AtomicU64::new(0),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            dropped: Default::default(),
+            done: Default::default(),
+            refused_by_host: AtomicU64::new(0),
+            segments: AtomicBool::new(true),
+            rest: Mutex::new(Rest {
+                state: PushState::Starting,
+                refused: None,
+                last_refusal: None,
+                resolved: None,
+                local: None,
+                latency: Histogram::default(),
+            }),
+        })
+    }
+
+    /// Pictures sent whole, those among them that say that the camera is lost.
+    pub fn pictures(&self) -> u64 {
+        self.pictures.load(Ordering::Relaxed)
+    }
+
+    /// RTP packets sent.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Their bytes, RTP headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Pictures not sent whole, by reason.
+    pub fn dropped(&self) -> [(PushDrop, u64); PushDrop::ALL.len()] {
+        PushDrop::ALL.map(|reason| (reason, self.dropped[reason as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Pictures sent whole, by what was done to them before.
+    pub fn done(&self) -> [(Done, u64); Done::ALL.len()] {
+        Done::ALL.map(|done| (done, self.done[done as usize].load(Ordering::Relaxed)))
+    }
+
+    /// How often the host said that nobody listens (ICMP).
+    pub fn refused_by_host(&self) -> u64 {
+        self.refused_by_host.load(Ordering::Relaxed)
+    }
+
+    /// Whether the kernel cuts the packets.
+    pub fn segments(&self) -> bool {
+        self.segments.load(Ordering::Relaxed)
+    }
+
+    /// What it does.
+    pub fn state(&self) -> PushState {
+        self.rest().state.clone()
+    }
+
+    /// Why pictures do not arrive, in words, as far as it is known here.
+    pub fn cause(&self) -> Option<Arc<str>> {
+        let rest = self.rest();
+        let refuses = rest.last_refusal.is_some_and(|at| at.elapsed() < REFUSAL_LASTS);
+        match &rest.state {
+            PushState::Waiting { cause } => Some(cause.clone()),
+            _ if refuses => Some("nobody listens there: the host refuses the packets".into()),
+            _ => None,
+        }
+    }
+
+    /// Why the camera's pictures cannot be carried, while they cannot.
+    pub fn refused(&self) -> Option<Arc<str>> {
+        self.rest().refused.clone()
+    }
+
+    /// Where it sends to.
+    pub fn resolved(&self) -> Option<SocketAddr> {
+        self.rest().resolved
+    }
+
+    /// Where it sends from.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.rest().local
+    }
+
+    /// From the camera's taking a picture to the kernel's taking its last packet, over the last few thousand.
+    pub fn latency(&self) -> Latency {
+        Latency::of(&self.rest().latency)
+    }
+
+    pub(super) fn sent(&self, packets: usize, bytes: usize) {
+        self.packets.fetch_add(packets as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent_picture(&self, done: Done, latency: Option<Duration>) {
+        self.pictures.fetch_add(1, Ordering::Relaxed);
+        self.done[done as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(latency) = latency {
+            self.rest().latency.add(latency);
+        }
+    }
+
+    pub(super) fn dropped_pictures(&self, reason: PushDrop, pictures: u64) {
+        self.dropped[reason as usize].fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// The host refused a packet. Returns whether it did not before.
+    pub(super) fn host_refused(&self) -> bool {
+        self.refused_by_host.fetch_add(1, Ordering::Relaxed);
+        let before = self.rest().last_refusal.replace(Instant::now());
+        before.is_none_or(|at| at.elapsed() >= REFUSAL_LASTS)
+    }
+
+    /// Whether the host refuses packets at present.
+    pub(super) fn host_refuses(&self) -> bool {
+        self.rest().last_refusal.is_some_and(|at| at.elapsed() < REFUSAL_LASTS)
+    }
+
+    pub(super) fn set_segments(&self, segments: bool) {
+        self.segments.store(segments, Ordering::Relaxed);
+    }
+
+    /// Returns whether it is another state than before.
+    pub(super) fn set_state(&self, state: PushState) -> bool {
+        let mut rest = self.rest();
+        let changed = rest.state != state;
+        rest.state = state;
+        changed
+    }
+
+    /// Returns whether it is another reason than before.
+    pub(super) fn set_refused(&self, refused: Option<&Arc<str>>) -> bool {
+        let mut rest = self.rest();
+        let changed = rest.refused.as_ref() != refused;
+        if changed {
+            rest.refused = refused.cloned();
+        }
+        changed
+    }
+
+    pub(super) fn set_addresses(&self, resolved: Option<SocketAddr>, local: Option<SocketAddr>) {
+        let mut rest = self.rest();
+        (rest.resolved, rest.local) = (resolved, local);
+    }
+
+    /// A lock whose holders only ever assign: what they leave behind is whole even if one of them panicked.
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

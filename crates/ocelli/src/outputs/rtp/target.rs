@@ -1,0 +1,212 @@
+//! The task of one target: takes the newest picture's packets, gives them the target's own numbers, sends them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ocelli_hub::{DerivedReader, Next, Stream, Want};
+use ocelli_media::MediaTime;
+use ocelli_proto::rtp::Stamp;
+
+use super::RtpOptions;
+use super::address::PushAddress;
+use super::bursts::{Outcome, RtpBursts, RtpPicture};
+use super::link::{Change, Link, in_words};
+use super::stats::{PushDrop, PushState, PushStats};
+
+/// A full socket is waited for as long as pictures are apart, within these bounds.
+const LEAST_PATIENCE: Duration = Duration::from_millis(5);
+const MOST_PATIENCE: Duration = Duration::from_millis(200);
+
+pub(super) struct Target {
+    address: PushAddress,
+    options: RtpOptions,
+    stream: Arc<Stream>,
+    stats: Arc<PushStats>,
+    link: Link,
+    /// The length of packets that `pictures` was asked for.
+    packet_bytes: usize,
+    pictures: DerivedReader<RtpPicture>,
+    numbers: Numbers,
+    seen: Seen,
+    /// The log has said that the host refuses packets.
+    told_refusal: bool,
+}
+
+/// What RFC 3550 section 5.1 wants each sender to have of its own, begun at random.
+struct Numbers {
+    ssrc: u32,
+    sequence: u16,
+    timestamp_offset: u32,
+}
+
+/// What the last picture left behind.
+#[derive(Default)]
+struct Seen {
+    ticks: Option<i64>,
+    /// Of `pictures`, as it counts them.
+    skipped: u64,
+    /// Of the packets' maker, as it counts them.
+    passed_over: u64,
+    patience: Duration,
+}
+
+impl Target {
+    pub(super) fn new(
+        stream: Arc<Stream>,
+        address: PushAddress,
+        options: RtpOptions,
+        stats: Arc<PushStats>,
+    ) -> Self {
+        // Whether it is IPv4 or IPv6 that takes its share of each packet shows when a name is looked up.
+        let guess = address.host().parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let packet_bytes = address.packet_bytes((guess, 0).into());
+        Self {
+            link: Link::new(&address),
+            pictures: subscribe(&stream, packet_bytes, options),
+            packet_bytes,
+            numbers: Numbers {
+                ssrc: stats.ssrc,
+                sequence: fastrand::u16(..),
+                timestamp_offset: fastrand::u32(..),
+            },
+            seen: Seen::default(),
+            told_refusal: false,
+            address,
+            options,
+            stream,
+            stats,
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub(super) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                change = self.link.change() => self.changed(change),
+                next = self.pictures.next() => match next {
+                    Ok(Next::Piece(picture)) => self.take(&picture).await,
+                    Ok(Next::Lost { pieces }) => self.stats.dropped_pictures(PushDrop::Behind, pieces),
+                    // The camera sends its viewers away; this one comes back for the next picture.
+                    Err(_) => self.subscribe(self.packet_bytes),
+                },
+            }
+        }
+    }
+
+    fn changed(&mut self, change: Change) {
+        match (change, self.link.line()) {
+            (Change::Up, Some(line)) => {
+                let (target, local, packet_bytes) = (line.target(), line.local(), line.packet_bytes());
+                self.stats.set_addresses(Some(target), local);
+                self.stats.set_state(PushState::Sending);
+                tracing::info!(camera = %self.stream.name(), to = %self.address.label(), address = %target, "RTP push: sending");
+                if packet_bytes != self.packet_bytes {
+                    self.subscribe(packet_bytes);
+                }
+            }
+            (Change::Down(cause), _) => self.down(&cause),
+            (Change::Up, None) => {}
+        }
+    }
+
+    fn down(&mut self, cause: &Arc<str>) {
+        self.stats.set_addresses(None, None);
+        if self.stats.set_state(PushState::Waiting { cause: cause.clone() }) {
+            tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: cannot send: {cause}");
+        }
+    }
+
+    fn subscribe(&mut self, packet_bytes: usize) {
+        self.packet_bytes = packet_bytes;
+        self.pictures = subscribe(&self.stream, packet_bytes, self.options);
+        (self.seen.skipped, self.seen.passed_over) = (0, 0);
+    }
+
+    async fn take(&mut self, picture: &RtpPicture) {
+        self.note_skipped(picture);
+        let burst = match &picture.outcome {
+            Outcome::Burst(burst, done) => Some((burst, *done)),
+            Outcome::Refused(why) => {
+                self.stats.dropped_pictures(PushDrop::Refused, 1);
+                if self.stats.set_refused(Some(why)) {
+                    tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: {why}");
+                }
+                None
+            }
+            Outcome::Damaged => {
+                self.stats.dropped_pictures(PushDrop::Damaged, 1);
+                None
+            }
+            Outcome::Oversized => {
+                self.stats.dropped_pictures(PushDrop::Oversized, 1);
+                None
+            }
+        };
+        let Some((burst, done)) = burst else { return };
+        self.stats.set_refused(None);
+        let Some(line) = self.link.line() else {
+            self.stats.dropped_pictures(PushDrop::Unreachable, 1);
+            return;
+        };
+        let stamp = Stamp {
+            payload_type: self.address.payload_type.unwrap_or(burst.usual_payload_type()),
+            sequence: self.numbers.sequence,
+            timestamp: self.numbers.timestamp_offset.wrapping_add(picture.ticks as u32),
+            ssrc: self.numbers.ssrc,
+        };
+        // A packet that is left out leaves a gap, so that the receiver knows of it.
+        self.numbers.sequence = self.numbers.sequence.wrapping_add(burst.packet_count() as u16);
+        match line.send(burst, stamp, self.seen.patience, &self.stats).await {
+            Ok(sent) => {
+                if sent.whole {
+                    let captured = picture.captured.filter(|_| !picture.notice);
+                    let latency =
+                        captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
+                    self.stats.sent_picture(done, latency);
+                } else {
+                    self.stats.dropped_pictures(PushDrop::Socket, 1);
+                }
+                self.note_refusal(sent.refused);
+            }
+            Err(error) => {
+                self.stats.dropped_pictures(PushDrop::Unreachable, 1);
+                self.link.fail();
+                self.down(&in_words(&error).into());
+            }
+        }
+    }
+
+    /// Counts what went by unsent, and learns how far pictures are apart.
+    fn note_skipped(&mut self, picture: &RtpPicture) {
+        self.pictures.set_want(if picture.alone { Want::Latest } else { Want::Live });
+        let skipped = self.pictures.skipped();
+        let behind =
+            (skipped - self.seen.skipped) + picture.passed_over.saturating_sub(self.seen.passed_over);
+        if behind > 0 {
+            self.stats.dropped_pictures(PushDrop::Behind, behind);
+        }
+        (self.seen.skipped, self.seen.passed_over) = (skipped, picture.passed_over);
+        let last = self.seen.ticks.replace(picture.ticks);
+        let apart = picture.ticks.saturating_sub(last.unwrap_or(picture.ticks));
+        let apart = MediaTime::new(apart, MediaTime::VIDEO_RATE);
+        let apart = apart.since(MediaTime::new(0, MediaTime::VIDEO_RATE)) / (behind as u32 + 1);
+        self.seen.patience = apart.clamp(LEAST_PATIENCE, MOST_PATIENCE);
+    }
+
+    fn note_refusal(&mut self, refused: bool) {
+        if refused {
+            self.link.doubt();
+            if !std::mem::replace(&mut self.told_refusal, true) {
+                tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: nobody listens there; sending all the same");
+            }
+        } else if self.told_refusal && !self.stats.host_refuses() {
+            self.told_refusal = false;
+            tracing::info!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: the packets are no longer refused");
+        }
+    }
+}
+
+fn subscribe(stream: &Stream, packet_bytes: usize, options: RtpOptions) -> DerivedReader<RtpPicture> {
+    stream.derive(&RtpBursts { packet_bytes, reencode: options.reencode }, Want::Latest)
+}
