@@ -5,4 +5,5 @@
 
 pub mod rtcp;
 pub mod rtp;
+pub mod rtsp;
 pub mod sdp;
