@@ -1,6 +1,7 @@
-//! The Real Time Streaming Protocol (RFC 2326): messages and their header fields.
+//! The Real Time Streaming Protocol (RFC 2326): messages, their header fields, and a server's side of a connection.
 //!
-//! [`Reader`] makes requests, responses and interleaved packets of a connection's bytes.
+//! [`Reader`] makes requests, responses and interleaved packets of a connection's bytes; [`server::Connection`] answers them as a
+//! state machine without sockets and clock. Version 2.0 (RFC 7826) is refused by its number, as it asks.
 //!
 //! Messages are read by code of our own and not by `rtsp-types`: that parser begins again with a message's first byte whenever more
 //! of it came, sets no bound on heads and bodies, wants CR LF everywhere, and says of what it refuses neither where nor why.
@@ -12,6 +13,7 @@ mod method;
 mod range;
 mod reader;
 mod rtp_info;
+pub mod server;
 mod status;
 mod target;
 mod transport;
