@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ocelli_media::jpeg::rewrite::{Rewriter, Work};
 use ocelli_proto::rtp::jpeg::{Burst, PAYLOAD_TYPE, Stamp};
-use ocelli_proto::rtp::nal;
 use ocelli_proto::rtp::receive::{Event, Payload, Receiver, Setup};
 use ocelli_proto::rtp::reorder::Limits;
+use ocelli_proto::rtp::{Interleaved, nal};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -124,5 +124,29 @@ fn a_received_picture_takes_two_allocations_and_a_packet_none() {
         assert!(matches!(out.last(), Some(Event::Picture(_))), "{out:?}");
         // The picture, and what counts those who share it.
         assert!(round < 2 || count <= 2, "{count} allocations");
+    }
+}
+
+#[test]
+fn a_picture_for_connections_takes_four_allocations_and_a_reader_none() {
+    let access_unit = Bytes::from([&90_000_u32.to_be_bytes()[..], &[0x65; 90_000]].concat());
+    let burst = nal::Burst::new(nal::Format::H264, &access_unit, 1400).expect("it is sound");
+    let mut headers = Vec::new();
+    for round in 0..2 {
+        let before = COUNT.get();
+        let interleaved = Interleaved::from(&burst);
+        let for_picture = COUNT.get() - before;
+        let mut bytes = 0;
+        for reader in 0..8 {
+            let stamp = Stamp { payload_type: 96, sequence: 0, timestamp: 0, ssrc: reader.into() };
+            interleaved.stamp(reader, stamp, &mut headers);
+            bytes += interleaved.slices(&headers, 1000).map(<[u8]>::len).sum::<usize>();
+        }
+        assert_eq!(bytes, 8 * (interleaved.total_bytes() - 1000));
+        if round > 0 {
+            // Headers as in datagrams, headers with what stands before them, the list of packets, and what counts their readers.
+            assert!(for_picture <= 4, "{for_picture} allocations for a picture");
+            assert_eq!(COUNT.get() - before, for_picture, "readers allocate");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A frame of sound as RTP packets.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{AAC_MOST_BYTES, Format};
@@ -101,5 +103,18 @@ impl Burst {
     /// Each packet's headers and payload, in order, where `headers` is what [`stamp`](Self::stamp) filled from this burst.
     pub fn packets<'a>(&'a self, headers: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
         headers.chunks(HEADER_BYTES + self.format.header_bytes()).zip(self.frame.chunks(self.room))
+    }
+
+    /// How long each packet's headers are, and where in [`data`](Self::data) its payload is.
+    pub(crate) fn pieces(&self) -> impl ExactSizeIterator<Item = (usize, Range<usize>)> {
+        let header = HEADER_BYTES + self.format.header_bytes();
+        let bytes = self.frame.len();
+        (0..self.packet_count())
+            .map(move |index| (header, index * self.room..bytes.min((index + 1) * self.room)))
+    }
+
+    /// What payloads are parts of.
+    pub(crate) fn data(&self) -> &Bytes {
+        &self.frame
     }
 }

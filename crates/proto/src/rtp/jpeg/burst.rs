@@ -3,6 +3,8 @@
 //! All packets but the last have the same length, the first with its quantisation tables included, so that the kernel can
 //! cut them from one buffer (UDP segmentation offload).
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes};
 use ocelli_media::jpeg::rewrite::{RtpJpeg, Sampling};
 
@@ -114,19 +116,28 @@ impl Burst {
     /// # Panics
     /// `headers` is shorter than that.
     pub fn packets<'a>(&'a self, headers: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
-        let first_payload = self.packet - self.first_header;
-        let payload = self.packet - self.header;
-        (0..self.count).map(move |index| {
-            let (header, start) = match index.checked_sub(1) {
-                None => (0..self.first_header, 0),
-                Some(before) => {
-                    let at = self.first_header + before * self.header;
-                    (at..at + self.header, first_payload + before * payload)
-                }
-            };
-            let end = start + if index == 0 { first_payload } else { payload };
-            (&headers[header], &self.scan[start..end.min(self.scan.len())])
+        let mut at = 0;
+        self.pieces().map(move |(length, payload)| {
+            let start = at;
+            at += length;
+            (&headers[start..at], &self.scan[payload])
         })
+    }
+
+    /// How long each packet's headers are, and where in [`data`](Self::data) its payload is.
+    pub(crate) fn pieces(&self) -> impl ExactSizeIterator<Item = (usize, Range<usize>)> {
+        let mut at = 0;
+        (0..self.count).map(move |index| {
+            let header = if index == 0 { self.first_header } else { self.header };
+            let start = at;
+            at = self.scan.len().min(start + self.packet - header);
+            (header, start..at)
+        })
+    }
+
+    /// What payloads are parts of.
+    pub(crate) fn data(&self) -> &Bytes {
+        &self.scan
     }
 }
 

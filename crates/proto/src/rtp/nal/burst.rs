@@ -111,11 +111,25 @@ impl Burst {
     /// `headers` is shorter than that.
     pub fn packets<'a>(&'a self, headers: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
         let mut at = 0;
-        self.layout.packets.iter().map(move |piece| {
-            let start = std::mem::replace(&mut at, piece.headers_end as usize);
-            let payload = piece.payload.start as usize..piece.payload.end as usize;
+        self.pieces().map(move |(length, payload)| {
+            let start = at;
+            at += length;
             (&headers[start..at], &self.data[payload])
         })
+    }
+
+    /// How long each packet's headers are, and where in [`data`](Self::data) its payload is.
+    pub(crate) fn pieces(&self) -> impl ExactSizeIterator<Item = (usize, Range<usize>)> {
+        let mut at = 0;
+        self.layout.packets.iter().map(move |piece| {
+            let start = std::mem::replace(&mut at, piece.headers_end as usize);
+            (at - start, piece.payload.start as usize..piece.payload.end as usize)
+        })
+    }
+
+    /// What payloads are parts of.
+    pub(crate) fn data(&self) -> &Bytes {
+        &self.data
     }
 }
 
