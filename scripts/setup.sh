@@ -4,7 +4,7 @@
 #   scripts/setup.sh run    what the build needs: a C compiler, cmake, nasm, Rust
 #   scripts/setup.sh lint   the same, and what checks the page's types
 #   scripts/setup.sh fuzz   the same as run, and a C++ compiler for the fuzzer's own library
-#   scripts/setup.sh test   the same, and the peers of the tests: FFmpeg, GStreamer, Chromium, qemu and a kernel
+#   scripts/setup.sh test   the same, and the peers of the tests: FFmpeg, GStreamer, OpenCV, Chromium, qemu and a kernel
 #   scripts/setup.sh bench  the same as test, and Python
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -70,6 +70,9 @@ want_test_peers() {
   want "GStreamer's base plugins" 'gst-inspect-1.0 --exists videotestsrc' gstreamer1.0-plugins-base gstreamer1-plugins-base gst-plugins-base gstreamer
   want "GStreamer's good plugins" 'gst-inspect-1.0 --exists jpegenc' gstreamer1.0-plugins-good gstreamer1-plugins-good gst-plugins-good gstreamer
   want "GStreamer's bad plugins" 'gst-inspect-1.0 --exists jpegparse' gstreamer1.0-plugins-bad gstreamer1-plugins-bad-free gst-plugins-bad gstreamer
+  want "libjpeg-turbo's programs" 'have cjpeg' libjpeg-turbo-progs libjpeg-turbo-utils libjpeg-turbo jpeg-turbo
+  want tshark 'have tshark' tshark wireshark-cli wireshark-cli wireshark
+  want "OpenCV for Python" 'opencv_found' python3-opencv python3-opencv python-opencv opencv
   [ "$manager" = brew ] || want VLC 'have vlc' 'vlc-bin vlc-plugin-base' vlc vlc -
   # Ubuntu's browsers are snaps, which a test cannot drive: install_browser fetches a Chromium there.
   if [ "$debian_family" != ubuntu ] && [ "$manager" != brew ]; then
@@ -91,6 +94,14 @@ want_test_peers() {
   want xz 'have xz' xz-utils xz xz -
 }
 
+# Debian's packages for Python are for its own Python, which need not be the first on the PATH.
+opencv_found() {
+  local python look='import sys, importlib.util; sys.exit(importlib.util.find_spec("cv2") is None)'
+  for python in python3 /usr/bin/python3; do
+    if "$python" -c "$look"; then return; fi
+  done
+  return 1
+}
 browser_found() { have chromium || have google-chrome || [ -n "${CHROMIUM:-}" ]; }
 kernel_found() { compgen -G '/boot/vmlinuz-*' && compgen -G '/lib/modules/*/kernel/drivers/media/test-drivers/vivid/vivid.ko*'; }
 busybox_found() { [ -x /bin/busybox ] || [ -x /usr/bin/busybox ]; }

@@ -13,5 +13,6 @@ mod openapi;
 mod peers;
 mod processes;
 mod promises;
+mod rtp_peers;
 mod rtp_push;
 mod server;

@@ -1,0 +1,155 @@
+//! What tshark, Wireshark without a window, makes of our packets: nothing in them is malformed or deserves a warning.
+//!
+//! The capture is a file that the test writes of what its own socket received, so nobody needs to be root.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::corpus;
+use super::players::pushed;
+use super::program::{directory, free_port, installed};
+use crate::processes::SOON;
+
+/// One packet: when it came, from and to which port, what it holds.
+pub(super) type Captured = (Duration, u16, u16, Vec<u8>);
+
+/// Receives on all of `sockets` until `enough` says so of what came.
+pub(super) fn receive(sockets: &[UdpSocket], mut enough: impl FnMut(&[Captured]) -> bool) -> Vec<Captured> {
+    let (begin, mut packets, mut buffer) = (Instant::now(), Vec::new(), vec![0; 65_536]);
+    for socket in sockets {
+        socket.set_nonblocking(true).unwrap();
+    }
+    while !enough(&packets) {
+        assert!(begin.elapsed() < SOON, "{} packets came", packets.len());
+        for socket in sockets {
+            let to = socket.local_addr().unwrap().port();
+            while let Ok((length, SocketAddr::V4(from))) = socket.recv_from(&mut buffer) {
+                packets.push((begin.elapsed(), from.port(), to, buffer[..length].to_vec()));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    packets
+}
+
+/// The values of `fields` in each packet, as tshark sees them when the payload of UDP is decoded by `rules`.
+///
+/// # Panics
+/// It finds something malformed, or worth a warning.
+pub(super) fn dissect(
+    directory: &TempDir,
+    packets: &[Captured],
+    rules: &[String],
+    fields: &[&str],
+) -> Vec<Vec<String>> {
+    let file = directory.path().join("capture.pcap");
+    std::fs::write(&file, pcap(packets)).unwrap();
+    let shown = ["_ws.malformed", "_ws.expert.severity", "_ws.expert.message"];
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(&file).args(["-n", "-T", "fields", "-E", "separator=|"]);
+    command.args(rules.iter().flat_map(|rule| ["-d", rule]));
+    command.args(shown.iter().chain(fields).flat_map(|field| ["-e", field]));
+    let output = command.env("HOME", directory.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut rows = Vec::new();
+    let mut complaints = String::new();
+    for (index, line) in text.lines().enumerate() {
+        let values: Vec<_> = line.split('|').map(str::to_owned).collect();
+        assert_eq!(values.len(), shown.len() + fields.len(), "{line}");
+        // A warning or worse; chats and notes are below.
+        let severe =
+            values[1].split(',').filter_map(|text| text.parse().ok()).any(|level: u32| level >= 0x60_0000);
+        if severe || !values[0].is_empty() {
+            let _ = writeln!(complaints, "packet {}: {line}", index + 1);
+        }
+        rows.push(values[shown.len()..].to_vec());
+    }
+    assert!(complaints.is_empty(), "tshark complains:\n{complaints}");
+    assert_eq!(rows.len(), packets.len());
+    rows
+}
+
+/// A capture file of bare IPv4 packets on loopback.
+fn pcap(packets: &[Captured]) -> Vec<u8> {
+    const RAW_IP: u32 = 101;
+    let mut out = Vec::new();
+    for word in [0xA1B2_C3D4_u32, 2 | 4 << 16, 0, 0, 65_535, RAW_IP] {
+        out.extend(word.to_le_bytes());
+    }
+    for (time, from, to, payload) in packets {
+        let udp_length = 8 + payload.len() as u16;
+        let mut ip = vec![0x45, 0];
+        ip.extend((20 + udp_length).to_be_bytes());
+        // Not fragmented; 64 hops; UDP; no checksum; from loopback to loopback.
+        ip.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+        for half in [*from, *to, udp_length, 0] {
+            ip.extend(half.to_be_bytes());
+        }
+        ip.extend(payload);
+        let length = ip.len() as u32;
+        for word in [time.as_secs() as u32, time.subsec_micros(), length, length] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(ip);
+    }
+    out
+}
+
+const FIELDS: [&str; 9] = [
+    "udp.dstport",
+    "rtp.version",
+    "rtp.p_type",
+    "rtp.marker",
+    "rtp.seq",
+    "rtp.timestamp",
+    "jpeg.main_hdr.offset",
+    "jpeg.main_hdr.type",
+    "jpeg.main_hdr.q",
+];
+
+/// Whole pictures that came to `port`: packets with the marker.
+fn pictures(packets: &[Captured], port: u16) -> usize {
+    packets.iter().filter(|(.., to, bytes)| *to == port && bytes[1] & 0x80 != 0).count()
+}
+
+#[test]
+fn tshark_finds_nothing_wrong_with_pushed_pictures() {
+    if !installed(&["tshark", "cjpeg", "ffmpeg", "gst-launch-1.0"]) {
+        return;
+    }
+    let directory = directory();
+    let cameras = corpus::all(&directory);
+    let ports: Vec<_> = cameras.iter().map(|_| free_port()).collect();
+    let sockets: Vec<_> = ports.iter().map(|port| UdpSocket::bind(("127.0.0.1", *port)).unwrap()).collect();
+    let server = pushed(&directory, &cameras, |index| vec![ports[index]]);
+    let packets = receive(&sockets, |packets| ports.iter().all(|port| pictures(packets, *port) >= 3));
+    server.stop();
+
+    let rules: Vec<_> = ports.iter().map(|port| format!("udp.port=={port},rtp")).collect();
+    let rows = dissect(&directory, &packets, &rules, &FIELDS);
+    let mut types: Vec<_> = rows.iter().map(|row| row[7].clone()).collect();
+    types.sort_unstable();
+    types.dedup();
+    assert_eq!(types, ["0", "1", "64", "65"]);
+    for port in ports {
+        let rows = rows.iter().filter(|row| row[0] == port.to_string());
+        let number = |row: &Vec<String>, field: usize| row[field].parse::<u32>().unwrap();
+        let mut last: Option<&Vec<String>> = None;
+        for row in rows {
+            assert_eq!((row[1].as_str(), row[2].as_str()), ("2", "26"), "{row:?}");
+            assert!((128..=255).contains(&number(row, 8)), "{row:?}");
+            if let Some(last) = last {
+                assert_eq!(number(row, 4), (number(last, 4) + 1) % 65_536, "{last:?} {row:?}");
+                let (ended, began) = (last[3] == "1", row[6] == "0");
+                assert_eq!(ended, began, "{last:?} {row:?}");
+                assert_eq!(ended, row[5] != last[5], "{last:?} {row:?}");
+            }
+            last = Some(row);
+        }
+    }
+}
