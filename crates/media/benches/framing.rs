@@ -2,7 +2,7 @@
 //! the same bytes and, since both copy what they are fed, beside bare memcpy.
 //!
 //! The picture has the size and the frequency of `FF 00` that cameras' 1080p pictures have: 140 KB with random scan
-//! bytes, one in 256 of them stuffed.
+//! bytes, one in 256 of them stuffed, as with Huffman tables of its own, or one in 40, as with the standard ones.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ const READ_BYTES: usize = 64 << 10;
 const LIMIT: usize = 16 << 20;
 
 /// The headers of a real picture before a long random scan.
-fn picture() -> Vec<u8> {
+fn picture(one_stuffed_in: u64) -> Vec<u8> {
     let real = include_bytes!("../testdata/baseline.jpg");
     let scan = jpeg::Items::new(real).find_map(|item| match item {
         Ok(jpeg::Item::Scan { at, .. }) => Some(at),
@@ -24,7 +24,8 @@ fn picture() -> Vec<u8> {
     let mut state = 1_u64;
     while bytes.len() < PICTURE_BYTES {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let byte = (state >> 56) as u8;
+        let byte =
+            if (state >> 32).is_multiple_of(one_stuffed_in) { 0xFF } else { (state >> 56) as u8 & 0x7F };
         bytes.push(byte);
         if byte == 0xFF {
             bytes.push(0);
@@ -35,7 +36,7 @@ fn picture() -> Vec<u8> {
 }
 
 fn framing(criterion: &mut Criterion) {
-    let picture = picture();
+    let (picture, standard) = (picture(256), picture(40));
     let mut group = criterion.benchmark_group("framing");
     group.throughput(Throughput::Bytes(picture.len() as u64));
     group.bench_function("floor: memchr", |b| {
@@ -43,6 +44,12 @@ fn framing(criterion: &mut Criterion) {
     });
     group.bench_function("floor: memcpy to a new buffer", |b| b.iter(|| black_box(&picture).clone()));
     group.bench_function("walker", |b| b.iter(|| jpeg::Walker::new().end(black_box(&picture))));
+    group.bench_function("floor: memchr, standard tables", |b| {
+        b.iter(|| memchr::memchr_iter(0xFF, black_box(&standard)).map(|at| at & 1).sum::<usize>());
+    });
+    group.bench_function("walker, standard tables", |b| {
+        b.iter(|| jpeg::Walker::new().end(black_box(&standard)));
+    });
     group.bench_function("header", |b| b.iter(|| jpeg::Header::parse(black_box(&picture))));
     group.bench_function("framer, filled by the caller", |b| {
         let fill = || {

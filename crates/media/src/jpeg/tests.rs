@@ -121,6 +121,16 @@ proptest! {
     }
 
     #[test]
+    fn a_marker_is_found_wherever_it_stands(
+        scan in proptest::collection::vec(prop::sample::select(vec![0, 0xFF, 0x55, marker::EOI]), 0..200),
+        calm in 0_usize..200,
+    ) {
+        let scan = [vec![0x55; calm], scan].concat();
+        let first = (0..scan.len()).find(|at| scan[*at] == 0xFF && scan.get(at + 1) != Some(&0));
+        prop_assert_eq!(walk::find_marker(&scan), first);
+    }
+
+    #[test]
     fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = Header::parse(&bytes);
         let mut picture = vec![0xFF, 0xD8, 0xFF, 0xC0];

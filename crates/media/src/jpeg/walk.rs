@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Segments are stepped over by their length, so a thumbnail within one is not seen. Scans are searched
-//! for `FF` with memchr. Any number of fill bytes `FF` may stand before a marker (T.81 B.1.1.2).
+//! for an `FF` without a stuffed zero behind it. Any number of fill bytes `FF` may stand before a marker (T.81 B.1.1.2).
 
 use std::ops::Range;
 
@@ -182,7 +182,7 @@ impl Walker {
 
     fn scan(&mut self, picture: &[u8], from: usize) -> Result<Step, JpegError> {
         let mut at = self.position;
-        while let Some(found) = picture.get(at..).and_then(|left| memchr::memchr(0xFF, left)) {
+        while let Some(found) = picture.get(at..).and_then(find_marker) {
             at += found;
             let Some(&code) = picture.get(at + 1) else {
                 self.position = at;
@@ -215,6 +215,27 @@ impl Walker {
 pub(crate) fn find_start(bytes: &[u8]) -> Option<usize> {
     const START: &[u8] = &[0xFF, marker::SOI, 0xFF];
     if bytes.starts_with(START) { Some(0) } else { memchr::memmem::find(bytes, START) }
+}
+
+/// How much of a scan is compared at once. 32 bytes took the least time of 16 to 256.
+const BLOCK_BYTES: usize = 32;
+
+/// The first `FF` of a scan that is no data: one without a zero behind it, or with nothing behind it yet.
+///
+/// Pairs of bytes are compared in blocks, which compilers turn into vector instructions. Looking for each `FF` by itself
+/// took ten times as long: a scan coded by the standard Huffman tables has one every 40 bytes.
+pub(super) fn find_marker(scan: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(block) = scan.get(at..).and_then(<[u8]>::first_chunk::<{ BLOCK_BYTES + 1 }>) {
+        let pairs = block[..BLOCK_BYTES].iter().zip(&block[1..]);
+        let found =
+            pairs.fold(0, |found, (this, next)| found | u8::from(*this == 0xFF) & u8::from(*next != 0));
+        if found != 0 {
+            break;
+        }
+        at += BLOCK_BYTES;
+    }
+    (at..scan.len()).find(|at| scan[*at] == 0xFF && scan.get(at + 1) != Some(&0))
 }
 
 /// Where another picture starts in a segment of tables. No encoder's tables hold these bytes: they mean that a picture
