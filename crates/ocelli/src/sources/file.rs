@@ -2,11 +2,13 @@
 //!
 //! Nothing is held in memory but the picture at hand: a film is read on as it is shown, and once more for each loop (the
 //! kernel keeps its pages); of a folder, one file at a time. A single picture is read once and shown again and again.
-//! Reading happens on the blocking pool. Refuses what is neither a file nor a folder: opening a pipe may wait for ever.
+//! What of a film the kernel has in memory is read at once; where a disk is to be waited for, that happens on the blocking
+//! pool (going there and back for each picture costs more than reading it). Refuses what is neither a file nor a folder:
+//! opening a pipe may wait for ever.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +17,10 @@ use ocelli_hub::{BoxFuture, Publisher, Source, SourceError};
 use ocelli_media::mjpeg::{DropReason, Event, Framer};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use self::read::{read, read_at_hand};
 use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, whole_jpeg};
+
+mod read;
 
 /// The kind's line in the registry.
 pub(super) const KIND: SourceKind = SourceKind {
@@ -27,9 +32,6 @@ pub(super) const KIND: SourceKind = SourceKind {
 /// Pictures a second, where nothing else is asked: of a film, and of single pictures.
 const FILM_FPS: f64 = 25.0;
 const STILL_FPS: f64 = 1.0;
-
-/// How much of a film is read at once.
-const READ_BYTES: usize = 128 << 10;
 
 /// The most files that a folder may hold: their names are kept and sorted.
 const MOST_FILES: usize = 100_000;
@@ -79,19 +81,28 @@ impl FileSource {
         let mut pace = pace(fps);
         let mut pictures = Pictures::new(&self.options);
         let mut shown_this_time = 0_u64;
+        pace.tick().await;
         loop {
-            let (back, next) = blocking(move || {
-                let next = reel.next()?;
-                Ok((reel, next))
-            })
-            .await?;
-            reel = back;
+            let next = match reel.next_at_hand()? {
+                Some(next) => next,
+                None => {
+                    let (back, next) = blocking(move || reel.next().map(|next| (reel, next))).await?;
+                    reel = back;
+                    next
+                }
+            };
             match next {
                 Next::Picture(jpeg) => {
+                    let shown = pictures.publish(out, jpeg, None);
+                    shown_this_time += u64::from(shown);
+                    // The last picture has its time too.
                     pace.tick().await;
-                    shown_this_time += u64::from(pictures.publish(out, jpeg, None));
                 }
-                Next::Dropped { reason, bytes } => pictures.drop_picture(out, reason, bytes),
+                Next::Dropped { reason, bytes } => {
+                    pictures.drop_picture(out, reason, bytes);
+                    // A long file without pictures must not keep others from running.
+                    tokio::task::yield_now().await;
+                }
                 Next::End if shown_this_time == 0 => {
                     let fault = pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
                     return Err(SourceError::refused(format!(
@@ -104,8 +115,6 @@ impl FileSource {
                     reel = blocking(move || reel.rewind()).await?;
                 }
                 Next::End => {
-                    // The last picture has its time too.
-                    pace.tick().await;
                     return Err(SourceError::lost(format!("{} has come to its end", self.path.display())));
                 }
             }
@@ -146,9 +155,6 @@ struct Film {
     file: File,
     limit: usize,
     framer: Framer,
-    scratch: Vec<u8>,
-    /// What of the scratch bytes the framer has had no room for yet.
-    unread: std::ops::Range<usize>,
 }
 
 impl Reel {
@@ -191,6 +197,15 @@ impl Reel {
         }
     }
 
+    /// What is next, if no disk has to be waited for.
+    fn next_at_hand(&mut self) -> Result<Option<Next>, SourceError> {
+        match self {
+            Self::Film(film) => film.next_at_hand(),
+            Self::Still { .. } => self.next().map(Some),
+            Self::Folder { .. } => Ok(None),
+        }
+    }
+
     fn rewind(self) -> Result<Self, SourceError> {
         match self {
             Self::Film(film) => Ok(Self::Film(Box::new(Film::open(&film.path, film.limit)?))),
@@ -210,35 +225,50 @@ impl Film {
             file: File::open(path).map_err(|error| in_words(path, &error))?,
             limit,
             framer: Framer::new(limit),
-            scratch: vec![0; READ_BYTES],
-            unread: 0..0,
         })
     }
 
     fn next(&mut self) -> Result<Next, SourceError> {
         loop {
-            match self.framer.next_event() {
-                Some(Event::Frame(data)) => return Ok(Next::Picture(data)),
-                Some(Event::Dropped { reason, bytes }) => return Ok(Next::Dropped { reason, bytes }),
-                None => {}
+            if let Some(next) = self.framed() {
+                return Ok(next);
             }
-            if self.unread.is_empty() {
-                let count = match self.file.read(&mut self.scratch) {
-                    Ok(count) => count,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(in_words(&self.path, &error)),
-                };
-                if count == 0 {
-                    return Ok(match self.framer.finish() {
-                        Some(Event::Dropped { reason, bytes }) => Next::Dropped { reason, bytes },
-                        Some(Event::Frame(data)) => Next::Picture(data),
-                        None => Next::End,
-                    });
-                }
-                self.unread = 0..count;
+            let count = read(&self.file, self.framer.room()).map_err(|error| in_words(&self.path, &error))?;
+            if count == 0 {
+                return Ok(self.end());
             }
-            let left = self.framer.feed(&self.scratch[self.unread.clone()]).len();
-            self.unread.start = self.unread.end - left;
+        }
+    }
+
+    /// As [`next`](Self::next); `None` where the disk is to be waited for.
+    fn next_at_hand(&mut self) -> Result<Option<Next>, SourceError> {
+        loop {
+            if let Some(next) = self.framed() {
+                return Ok(Some(next));
+            }
+            let count = read_at_hand(&self.file, self.framer.room());
+            match count.map_err(|error| in_words(&self.path, &error))? {
+                None => return Ok(None),
+                Some(0) => return Ok(Some(self.end())),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn framed(&mut self) -> Option<Next> {
+        self.framer.next_event().map(Next::from)
+    }
+
+    fn end(&mut self) -> Next {
+        self.framer.finish().map_or(Next::End, Next::from)
+    }
+}
+
+impl From<Event> for Next {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Frame(data) => Self::Picture(data),
+            Event::Dropped { reason, bytes } => Self::Dropped { reason, bytes },
         }
     }
 }
