@@ -9,6 +9,7 @@ use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, St
 use crate::connections::Connections;
 use crate::notice;
 use crate::outputs::rtp::{Push, PushAddress, RtpOptions};
+use crate::transcode::Recoder;
 use crate::viewers::{SentTotals, Viewers};
 
 /// Everything that a request can reach.
@@ -31,6 +32,7 @@ pub struct CameraEntry {
     /// What its viewers got.
     pub totals: Arc<SentTotals>,
     rtp: RtpOptions,
+    recoder: Recoder,
     pushes: Mutex<Vec<Arc<Push>>>,
 }
 
@@ -65,11 +67,13 @@ impl CameraEntry {
             draw: Arc::new(notice::draw),
         };
         let camera = Camera::start(parts).expect("a new stream has no publisher");
+        let recoder = Recoder::new(camera.stream().name().clone());
         let entry = Self {
             source: setup.source_text,
             camera,
             totals: Arc::default(),
             rtp: setup.rtp,
+            recoder,
             pushes: Mutex::default(),
         };
         entry.set_push(setup.push);
@@ -91,6 +95,11 @@ impl CameraEntry {
         self.camera.stream()
     }
 
+    /// Its way to the worker that re-encodes its pictures.
+    pub fn recoder(&self) -> &Recoder {
+        &self.recoder
+    }
+
     /// The targets that it is pushed to, in the order in which they were given.
     pub fn pushes(&self) -> Vec<Arc<Push>> {
         lock(&self.pushes).clone()
@@ -108,7 +117,7 @@ impl CameraEntry {
             let running = before.iter().position(|push| *push.address() == target);
             pushes.push(match running {
                 Some(index) => before.swap_remove(index),
-                None => Arc::new(Push::start(self.stream(), target, self.rtp)),
+                None => Arc::new(Push::start(self.stream(), target, self.rtp, &self.recoder)),
             });
         }
     }
@@ -121,12 +130,13 @@ impl CameraEntry {
     /// Stops it now, without waiting for what its source has to put away.
     pub fn stop(&self) {
         lock(&self.pushes).clear();
+        self.recoder.stop();
         self.camera.abort();
     }
 
-    /// Its source has been dropped, and whatever it has to put away is known.
+    /// Its source and its worker have been dropped, and whatever they have to put away is known.
     pub fn has_stopped(&self) -> bool {
-        self.camera.has_stopped()
+        self.camera.has_stopped() && self.recoder.has_stopped()
     }
 }
 

@@ -157,10 +157,9 @@ pub const RTP: Table = Table {
     name: "rtp",
     about: "How cameras are pushed by RTP, where a `push` address does not say otherwise.",
     keys: &[
-        planned(
+        key(
             "reencode",
             Kind::Choice(&["auto", "never"]),
-            "re-encoding",
             "What is done with JPEGs that RTP cannot carry: encode them anew, or refuse them.",
         ),
         planned(

@@ -87,6 +87,12 @@ fn register_cameras(app: &App, registry: &mut Registry) {
     let sent = counter(registry, "camera_sent_frames", "Pictures written to viewers");
     let sent_bytes = counter(registry, "camera_sent_bytes", "Bytes written to viewers");
     let skipped = counter(registry, "camera_skipped_frames", "Pictures that a viewer was too slow for");
+    let reencoded = counter(registry, "camera_reencoded_frames", "Pictures encoded anew");
+    let not_reencoded = counter(
+        registry,
+        "camera_reencoding_failed_frames",
+        "Pictures that should have been encoded anew and were not",
+    );
     let present = app.viewers.present();
     for camera in &app.cameras {
         let label = OfCamera { camera: camera.name().to_string() };
@@ -111,6 +117,9 @@ fn register_cameras(app: &App, registry: &mut Registry) {
         lost_packets.get_or_create(&label).inc_by(network.lost);
         refused_packets.get_or_create(&label).inc_by(network.strange + network.unusable);
         jitter.get_or_create(&label).set(network.jitter.as_secs_f64());
+        let worker = camera.recoder().stats();
+        reencoded.get_or_create(&label).inc_by(worker.pictures);
+        not_reencoded.get_or_create(&label).inc_by(worker.failed + worker.overtaken);
         restarts.get_or_create(&label).inc_by(status.restarts);
         sent.get_or_create(&label).inc_by(camera.totals.frames.load(Ordering::Relaxed));
         sent_bytes.get_or_create(&label).inc_by(camera.totals.bytes.load(Ordering::Relaxed));

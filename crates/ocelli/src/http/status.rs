@@ -17,6 +17,7 @@ use super::push::PushView;
 use crate::app::{App, CameraEntry};
 use crate::log;
 use crate::process::ProcessStats;
+use crate::transcode::RecoderStats;
 use crate::viewers::ViewerStats;
 
 /// One camera, as the API shows it.
@@ -41,6 +42,7 @@ pub(super) struct CameraView {
     garbage_bytes: u64,
     network: Option<NetworkView>,
     push: Vec<PushView>,
+    reencoding: Option<ReencodingView>,
     viewers: usize,
     frames_sent: u64,
     bytes_sent: u64,
@@ -65,6 +67,17 @@ struct NetworkView {
     unusable: u64,
     jitter_ms: f64,
     keyframes_asked: u64,
+}
+
+/// What became of a camera's pictures in its worker, as the API shows it.
+#[derive(Debug, Serialize)]
+struct ReencodingView {
+    running: bool,
+    starts: u64,
+    frames: u64,
+    failed: u64,
+    overtaken: u64,
+    cause: Option<String>,
 }
 
 /// One viewer, as `/stats` shows it.
@@ -226,6 +239,7 @@ impl CameraView {
             garbage_bytes: stats.garbage_bytes,
             network: stats.network.map(NetworkView::of),
             push: camera.pushes().iter().map(|push| PushView::of(push)).collect(),
+            reencoding: ReencodingView::of(camera.recoder().stats()),
             viewers: app.viewers.watching(camera.name()),
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),
@@ -234,6 +248,16 @@ impl CameraView {
             latency_p99_ms: latency.p99.map(millis),
             picture_age_seconds: stats.last_picture.map(|last| last.elapsed().as_secs_f64()),
         }
+    }
+}
+
+impl ReencodingView {
+    /// `None` while no picture needed it.
+    fn of(stats: RecoderStats) -> Option<Self> {
+        let RecoderStats { running, pictures, failed, overtaken, starts, cause } = stats;
+        let needed = running || starts > 0 || failed > 0;
+        let cause = cause.as_deref().map(str::to_owned);
+        needed.then_some(Self { running, starts, frames: pictures, failed, overtaken, cause })
     }
 }
 

@@ -15,4 +15,5 @@ mod processes;
 mod promises;
 mod rtp_peers;
 mod rtp_push;
+mod rtp_reencode;
 mod server;

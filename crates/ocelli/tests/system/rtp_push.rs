@@ -11,7 +11,7 @@ use crate::processes::SOON;
 use crate::server::{Server, picture};
 
 /// A receiver of JPEG in RTP.
-struct Receiver {
+pub(crate) struct Receiver {
     socket: UdpSocket,
     depacketiser: Depacketiser,
     /// What the last packet was called.
@@ -22,13 +22,13 @@ struct Receiver {
 }
 
 /// A picture that came, and when the sender says that it was taken.
-struct Picture {
-    file: File,
+pub(crate) struct Picture {
+    pub(crate) file: File,
     timestamp: u32,
 }
 
 impl Receiver {
-    fn bind(address: &str) -> Self {
+    pub(crate) fn bind(address: &str) -> Self {
         Self::new(UdpSocket::bind(address).unwrap())
     }
 
@@ -43,12 +43,12 @@ impl Receiver {
     }
 
     /// The address for `push`, with `parameters`.
-    fn push(&self, parameters: &str) -> String {
+    pub(crate) fn push(&self, parameters: &str) -> String {
         format!("rtp://{}{parameters}", self.address())
     }
 
     /// The next picture, which must come soon and with no packet missing.
-    fn next(&mut self) -> Picture {
+    pub(crate) fn next(&mut self) -> Picture {
         let deadline = Instant::now() + SOON;
         let mut datagram = [0; 65_536];
         while Instant::now() < deadline {
@@ -74,7 +74,7 @@ fn pixels(jpeg: &[u8]) -> Vec<u8> {
 }
 
 /// What `/stats` says of a camera's first target.
-fn push_of(server: &Server, camera: &str) -> Value {
+pub(crate) fn push_of(server: &Server, camera: &str) -> Value {
     server.stats_of(camera)["push"][0].clone()
 }
 

@@ -1,17 +1,19 @@
 //! A camera's pictures as RTP packets: made once for all targets with the same length of packets.
 //!
-//! A JPEG is turned into what RTP carries without loss, or refused; H.264 and H.265 are packetised as they are. What cannot
-//! be sent is passed on as well, so that each target counts it and says why.
+//! A JPEG is turned into what RTP carries without loss, or encoded anew by the camera's worker, or refused; H.264 and H.265
+//! are packetised as they are. What cannot be sent is passed on as well, so that each target counts it and says why.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ocelli_hub::{Derivation, Item, Piece, RingSender, Subscriber, Want};
-use ocelli_media::jpeg::rewrite::{RewriteError, Rewriter, Work};
+use ocelli_media::jpeg::rewrite::{RewriteError, Rewriter, RtpJpeg, Work};
 use ocelli_media::{Codec, Frame, Tracks};
 use ocelli_proto::rtp::{Stamp, jpeg, nal};
 
+use super::reencode::Reencoding;
 use super::timeline::Timeline;
+use crate::transcode::Recoder;
 
 /// Whether pictures that RTP cannot carry are encoded anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,8 +30,11 @@ pub enum Reencode {
 pub struct RtpBursts {
     /// How long packets may be, RTP header included.
     pub packet_bytes: usize,
-    /// What is done with JPEGs that RTP cannot carry.
-    pub reencode: Reencode,
+    /// Where JPEGs that RTP cannot carry are encoded anew; without it they are refused.
+    pub recoder: Option<Recoder>,
+    /// Quality at which every JPEG is encoded anew, 1 to 100; without it those that RTP can carry are left alone, and the
+    /// others keep about their own. Needs a recoder.
+    pub quality: Option<u8>,
 }
 
 /// What was done to a picture before it was packetised.
@@ -41,11 +46,13 @@ pub enum Done {
     Recoded,
     /// A JPEG's blocks were put into another order, without loss.
     Reordered,
+    /// A JPEG was decoded and encoded anew.
+    Reencoded,
 }
 
 impl Done {
     /// Everything.
-    pub const ALL: [Self; 3] = [Self::AsIs, Self::Recoded, Self::Reordered];
+    pub const ALL: [Self; 4] = [Self::AsIs, Self::Recoded, Self::Reordered, Self::Reencoded];
 
     /// One word for it, as `/stats` has it.
     pub fn as_str(self) -> &'static str {
@@ -53,6 +60,7 @@ impl Done {
             Self::AsIs => "as_is",
             Self::Recoded => "recoded",
             Self::Reordered => "reordered",
+            Self::Reencoded => "reencoded",
         }
     }
 }
@@ -152,6 +160,8 @@ pub struct RtpPicture {
     pub alone: bool,
     /// What came of it.
     pub outcome: Outcome,
+    /// Why it was encoded anew, if it was.
+    pub reencoded: Option<Arc<str>>,
     /// How many pictures were passed over before this one since the first, because newer ones came while one was worked on.
     pub passed_over: u64,
 }
@@ -215,6 +225,7 @@ struct Maker {
     key: RtpBursts,
     codec: Codec,
     rewriter: Rewriter,
+    reencoding: Option<Reencoding>,
     timeline: Timeline,
     /// The last refusal and its words, so that the words of one that goes on are written once.
     refused: Option<(RewriteError, Arc<str>)>,
@@ -224,6 +235,7 @@ struct Maker {
 impl Maker {
     fn new(key: RtpBursts) -> Self {
         Self {
+            reencoding: key.recoder.clone().map(|recoder| Reencoding::new(recoder, key.quality)),
             key,
             codec: Codec::Jpeg,
             rewriter: Rewriter::new(),
@@ -235,9 +247,9 @@ impl Maker {
 
     async fn picture(&mut self, frame: &Frame, notice: bool, skipped: u64) -> RtpPicture {
         let ticks = self.timeline.place(frame, self.codec, Instant::now(), SystemTime::now());
-        let outcome = match self.codec {
-            Codec::H264 => self.access_unit(nal::Format::H264, frame),
-            Codec::H265 => self.access_unit(nal::Format::H265, frame),
+        let (outcome, reencoded) = match self.codec {
+            Codec::H264 => (self.access_unit(nal::Format::H264, frame), None),
+            Codec::H265 => (self.access_unit(nal::Format::H265, frame), None),
             _ => self.jpeg(frame).await,
         };
         RtpPicture {
@@ -247,6 +259,7 @@ impl Maker {
             notice,
             alone: want_of(self.codec) == Want::Latest,
             outcome,
+            reencoded,
             passed_over: skipped + self.lost,
         }
     }
@@ -259,23 +272,47 @@ impl Maker {
         }
     }
 
-    async fn jpeg(&mut self, frame: &Frame) -> Outcome {
+    async fn jpeg(&mut self, frame: &Frame) -> (Outcome, Option<Arc<str>>) {
+        if let Some(reencoding) = self.reencoding.as_mut().filter(|reencoding| reencoding.lowers_quality()) {
+            let why = reencoding.quality_words();
+            // Where that fails, the picture as it is is better than none.
+            if let Ok((picture, why)) = reencoding.reencode(&frame.data, &why).await {
+                return (self.burst(&picture, Done::Reencoded), Some(why));
+            }
+        }
         match self.rewriter.rewrite(&frame.data) {
-            Ok((picture, work)) => match jpeg::Burst::new(&picture, self.key.packet_bytes) {
-                Ok(burst) => Outcome::Burst(Burst::Jpeg(burst), work.into()),
-                Err(_) => Outcome::Oversized,
-            },
-            Err(refusal @ RewriteError::Refused(_)) => self.refuse(refusal),
-            Err(_) => Outcome::Damaged,
+            Ok((picture, work)) => (self.burst(&picture, work.into()), None),
+            Err(refusal @ RewriteError::Refused(_)) => self.reencode(frame, refusal).await,
+            Err(_) => (Outcome::Damaged, None),
         }
     }
 
-    fn refuse(&mut self, refusal: RewriteError) -> Outcome {
+    /// Encodes anew what RTP cannot carry, where that is wanted.
+    async fn reencode(&mut self, frame: &Frame, refusal: RewriteError) -> (Outcome, Option<Arc<str>>) {
+        let words = self.words(refusal);
+        let Some(reencoding) = &mut self.reencoding else { return (Outcome::Refused(words), None) };
+        match reencoding.reencode(&frame.data, &words).await {
+            Ok((picture, why)) => (self.burst(&picture, Done::Reencoded), Some(why)),
+            Err(failure) => {
+                (Outcome::Refused(format!("{words}, and it was not encoded anew: {failure}").into()), None)
+            }
+        }
+    }
+
+    fn burst(&self, picture: &RtpJpeg, done: Done) -> Outcome {
+        match jpeg::Burst::new(picture, self.key.packet_bytes) {
+            Ok(burst) => Outcome::Burst(Burst::Jpeg(burst), done),
+            Err(_) => Outcome::Oversized,
+        }
+    }
+
+    /// A refusal in words.
+    fn words(&mut self, refusal: RewriteError) -> Arc<str> {
         let words = match self.refused.take() {
             Some((last, words)) if last == refusal => words,
             _ => refusal.to_string().into(),
         };
         self.refused = Some((refusal, words.clone()));
-        Outcome::Refused(words)
+        words
     }
 }

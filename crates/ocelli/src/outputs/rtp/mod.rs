@@ -13,6 +13,7 @@ mod bursts;
 mod line;
 mod link;
 mod pace;
+mod reencode;
 mod stats;
 mod target;
 mod timeline;
@@ -27,6 +28,7 @@ pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture};
 pub use stats::{PushDrop, PushState, PushStats};
 pub use timeline::Timeline;
 
+use crate::transcode::Recoder;
 use target::Target;
 
 /// What holds for every target that does not say otherwise.
@@ -55,12 +57,14 @@ pub struct Push {
 }
 
 impl Push {
-    /// Starts sending the pictures of `stream` to `address`. Counts as one who watches.
+    /// Starts sending the pictures of `stream` to `address`, those that RTP cannot carry through `recoder` if `options` allow
+    /// it. Counts as one who watches.
     ///
     /// Must be called within a tokio runtime.
-    pub fn start(stream: &Arc<Stream>, address: PushAddress, options: RtpOptions) -> Self {
+    pub fn start(stream: &Arc<Stream>, address: PushAddress, options: RtpOptions, recoder: &Recoder) -> Self {
         let stats = PushStats::new(address.ssrc.unwrap_or_else(|| fastrand::u32(..)));
-        let target = Target::new(stream.clone(), address.clone(), options, stats.clone());
+        let recoder = (options.reencode == Reencode::Auto).then(|| recoder.clone());
+        let target = Target::new(stream.clone(), address.clone(), recoder, stats.clone());
         let task = tokio::spawn(target.run()).abort_handle();
         Self { address, stats, task }
     }

@@ -81,6 +81,8 @@ struct Rest {
     state: PushState,
     /// Why pictures are refused, while they are.
     refused: Option<Arc<str>>,
+    /// Why pictures are encoded anew, while they are.
+    reencoded: Option<Arc<str>>,
     last_refusal: Option<Instant>,
     resolved: Option<SocketAddr>,
     local: Option<SocketAddr>,
@@ -101,6 +103,7 @@ impl PushStats {
             rest: Mutex::new(Rest {
                 state: PushState::Starting,
                 refused: None,
+                reencoded: None,
                 last_refusal: None,
                 resolved: None,
                 local: None,
@@ -165,6 +168,11 @@ impl PushStats {
         self.rest().refused.clone()
     }
 
+    /// Why the camera's pictures are encoded anew, while they are.
+    pub fn reencoded(&self) -> Option<Arc<str>> {
+        self.rest().reencoded.clone()
+    }
+
     /// Where it sends to.
     pub fn resolved(&self) -> Option<SocketAddr> {
         self.rest().resolved
@@ -227,6 +235,16 @@ impl PushStats {
         let changed = rest.refused.as_ref() != refused;
         if changed {
             rest.refused = refused.cloned();
+        }
+        changed
+    }
+
+    /// Returns whether it is another reason than before.
+    pub(super) fn set_reencoded(&self, reencoded: Option<&Arc<str>>) -> bool {
+        let mut rest = self.rest();
+        let changed = rest.reencoded.as_ref() != reencoded;
+        if changed {
+            rest.reencoded = reencoded.cloned();
         }
         changed
     }

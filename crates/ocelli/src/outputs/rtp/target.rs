@@ -8,11 +8,11 @@ use ocelli_hub::{DerivedReader, Next, Stream, Want};
 use ocelli_media::MediaTime;
 use ocelli_proto::rtp::Stamp;
 
-use super::RtpOptions;
 use super::address::PushAddress;
 use super::bursts::{Outcome, RtpBursts, RtpPicture};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
+use crate::transcode::Recoder;
 
 /// A full socket is waited for as long as pictures are apart, within these bounds.
 const LEAST_PATIENCE: Duration = Duration::from_millis(5);
@@ -20,7 +20,7 @@ const MOST_PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Target {
     address: PushAddress,
-    options: RtpOptions,
+    recoder: Option<Recoder>,
     stream: Arc<Stream>,
     stats: Arc<PushStats>,
     link: Link,
@@ -55,7 +55,7 @@ impl Target {
     pub(super) fn new(
         stream: Arc<Stream>,
         address: PushAddress,
-        options: RtpOptions,
+        recoder: Option<Recoder>,
         stats: Arc<PushStats>,
     ) -> Self {
         // Whether it is IPv4 or IPv6 that takes its share of each packet shows when a name is looked up.
@@ -63,7 +63,7 @@ impl Target {
         let packet_bytes = address.packet_bytes((guess, 0).into());
         Self {
             link: Link::new(&address),
-            pictures: subscribe(&stream, packet_bytes, options),
+            pictures: subscribe(&stream, packet_bytes, recoder.as_ref()),
             packet_bytes,
             numbers: Numbers {
                 ssrc: stats.ssrc,
@@ -73,7 +73,7 @@ impl Target {
             seen: Seen::default(),
             told_refusal: false,
             address,
-            options,
+            recoder,
             stream,
             stats,
         }
@@ -119,7 +119,7 @@ impl Target {
 
     fn subscribe(&mut self, packet_bytes: usize) {
         self.packet_bytes = packet_bytes;
-        self.pictures = subscribe(&self.stream, packet_bytes, self.options);
+        self.pictures = subscribe(&self.stream, packet_bytes, self.recoder.as_ref());
         (self.seen.skipped, self.seen.passed_over) = (0, 0);
     }
 
@@ -145,6 +145,7 @@ impl Target {
         };
         let Some((burst, done)) = burst else { return };
         self.stats.set_refused(None);
+        self.note_reencoded(picture);
         let Some(line) = self.link.line() else {
             self.stats.dropped_pictures(PushDrop::Unreachable, 1);
             return;
@@ -194,6 +195,18 @@ impl Target {
         self.seen.patience = apart.clamp(LEAST_PATIENCE, MOST_PATIENCE);
     }
 
+    /// Says once why pictures are encoded anew, and once that they no longer are.
+    fn note_reencoded(&self, picture: &RtpPicture) {
+        if picture.notice || !self.stats.set_reencoded(picture.reencoded.as_ref()) {
+            return;
+        }
+        let (camera, to) = (self.stream.name(), self.address.label());
+        match &picture.reencoded {
+            Some(why) => tracing::info!(%camera, %to, "RTP push: pictures are encoded anew: {why}"),
+            None => tracing::info!(%camera, %to, "RTP push: pictures are no longer encoded anew"),
+        }
+    }
+
     fn note_refusal(&mut self, refused: bool) {
         if refused {
             self.link.doubt();
@@ -207,6 +220,6 @@ impl Target {
     }
 }
 
-fn subscribe(stream: &Stream, packet_bytes: usize, options: RtpOptions) -> DerivedReader<RtpPicture> {
-    stream.derive(&RtpBursts { packet_bytes, reencode: options.reencode }, Want::Latest)
+fn subscribe(stream: &Stream, packet_bytes: usize, recoder: Option<&Recoder>) -> DerivedReader<RtpPicture> {
+    stream.derive(&RtpBursts { packet_bytes, recoder: recoder.cloned(), quality: None }, Want::Latest)
 }
