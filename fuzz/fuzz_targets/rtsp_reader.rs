@@ -29,8 +29,10 @@ fn read(bytes: &[u8], chunk: usize) -> (Vec<Item>, Option<ReadError>) {
     (items, None)
 }
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (chunk, bytes) = input;
-    let split = read(bytes, usize::from(chunk) + 1);
-    assert_eq!(split, read(bytes, usize::MAX));
+mod rtsp;
+
+fuzz_target!(|input: &[u8]| {
+    let (chunk, bytes) = (usize::from(input.first().copied().unwrap_or(0)) + 1, rtsp::requests(input));
+    let split = read(&bytes, chunk);
+    assert_eq!(split, read(&bytes, usize::MAX));
 });

@@ -73,11 +73,13 @@ fn serve(bytes: &[u8], chunk: usize) -> (Vec<Event>, Vec<u8>) {
     (events, output)
 }
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (chunk, bytes) = input;
-    let (events, output) = serve(bytes, usize::from(chunk) + 1);
+mod rtsp;
+
+fuzz_target!(|input: &[u8]| {
+    let (chunk, bytes) = (usize::from(input.first().copied().unwrap_or(0)) + 1, rtsp::requests(input));
+    let (events, output) = serve(&bytes, chunk);
     for (at, _) in output.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
         assert_eq!(output[at - 1], b'\r');
     }
-    assert_eq!((events, output), serve(bytes, usize::MAX));
+    assert_eq!((events, output), serve(&bytes, usize::MAX));
 });
