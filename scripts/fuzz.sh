@@ -19,6 +19,7 @@ for target in $(cargo fuzz list); do
     case $target in
         jpeg_* | mjpeg_* | multipart_*) seeds=crates/media/testdata ;;
         configuration) seeds=examples ;;
+        annexb_*) seeds=crates/media/testdata/annexb ;;
         rtsp_*) seeds=crates/proto/testdata/rtsp ;;
         *) seeds= ;;
     esac

@@ -31,6 +31,11 @@ impl Intake {
         &self.buffer
     }
 
+    /// The same, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
     /// The buffer with room for at least one byte at its end.
     pub(crate) fn room(&mut self) -> &mut BytesMut {
         let expected = self.expected();

@@ -3,6 +3,7 @@
 //! This crate does no IO and reads no clock. Whatever depends on time takes it as an argument, so that all of it
 //! can be tested with simulated time and fuzzed.
 
+pub mod annexb;
 mod frame;
 mod h264;
 mod h265;
@@ -11,10 +12,12 @@ pub mod jpeg;
 pub mod mjpeg;
 pub mod multipart;
 mod parameter_sets;
+mod recognise;
 #[cfg(test)]
 mod testdata;
 mod time;
 
 pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks};
 pub use parameter_sets::{ParameterSets, nal_units};
+pub use recognise::{MOST_UNRECOGNISED_BYTES, Recognised, recognise};
 pub use time::MediaTime;
