@@ -1,12 +1,17 @@
 //! JPEG → JPEG beside libjpeg-turbo alone, in one run: decode to planes and encode of planes, the colours' thinning and
-//! all checks left out.
+//! all checks left out. Then the same through the worker's pipes.
 #![allow(clippy::disallowed_methods)] // a benchmark reads the clock
 
 use std::hint::black_box;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::fd::AsFd;
+use std::thread;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ocelli_codec::recode::{Recoder, Wish};
+use ocelli_codec::worker::protocol::{Answer, Request, message_bytes};
+use ocelli_codec::worker::serve;
 use ocelli_media::Size;
 use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp, YuvImage};
 
@@ -87,14 +92,49 @@ fn medians(mut floor: impl FnMut(), mut work: impl FnMut()) -> [f64; 2] {
     })
 }
 
+/// The worker's loop in a thread, asked through pipes as wide as the server makes them.
+struct Piped {
+    input: PipeWriter,
+    output: PipeReader,
+    message: Vec<u8>,
+}
+
+impl Piped {
+    fn new() -> Self {
+        let (requests, input) = pipe().expect("a pipe");
+        let (mut output, answers) = pipe().expect("a pipe");
+        for pipe in [input.as_fd(), output.as_fd()] {
+            rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20).expect("room in a pipe");
+        }
+        thread::spawn(move || serve(&mut Recoder::new().expect("memory"), "", requests, answers));
+        let mut message = Vec::new();
+        read_message(&mut output, &mut message);
+        Self { input, output, message }
+    }
+
+    fn recode(&mut self, jpeg: &[u8]) {
+        let head = Request::recode_head(1, &WISH, jpeg.len()).expect("short enough");
+        self.input.write_all(&head).and_then(|()| self.input.write_all(jpeg)).expect("the worker lives");
+        read_message(&mut self.output, &mut self.message);
+        assert!(matches!(Answer::read(&self.message), Ok(Answer::Picture { .. })));
+    }
+}
+
+fn read_message(from: &mut PipeReader, message: &mut Vec<u8>) {
+    let mut head = [0; 4];
+    from.read_exact(&mut head).expect("the worker lives");
+    message.resize(message_bytes(head).expect("a length"), 0);
+    from.read_exact(message).expect("the worker lives");
+}
+
 fn recode(_: &mut Criterion) {
     for (name, subsamp) in [("4:4:4", Subsamp::None), ("4:2:0", Subsamp::Sub2x2), ("4:2:2", Subsamp::Sub2x1)]
     {
         let jpeg = picture(subsamp);
-        let mut floor = Floor::new(&jpeg);
+        let mut floor_of = Floor::new(&jpeg);
         let mut recoder = Recoder::new().expect("memory");
         let [floor, work] = medians(
-            || floor.run(&jpeg),
+            || floor_of.run(&jpeg),
             || drop(black_box(recoder.recode(&jpeg, &WISH).map(|(size, _)| size))),
         );
         println!(
@@ -102,6 +142,9 @@ fn recode(_: &mut Criterion) {
             jpeg.len() >> 10,
             work / floor
         );
+        let mut piped = Piped::new();
+        let [floor, work] = medians(|| floor_of.run(&jpeg), || piped.recode(&jpeg));
+        println!("recode: through pipes {work:.2} ms beside {floor:.2} ms, {:.3} times", work / floor);
     }
 }
 

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ocelli::outputs::rtp::{Burst, Done, Outcome, RtpBursts, RtpPicture};
 use ocelli::transcode::{RecodeFailure, Recoder, Wish};
-use ocelli_media::Size;
+use ocelli_hub::{Bounds, Next, Stream, Want};
 use ocelli_media::jpeg::rewrite::{Rewriter, Work};
+use ocelli_media::{Frame, MediaTime, Size, Track, TrackId};
 use rustix::process::{Pid, Signal, kill_process};
 
 const WISH: Wish = Wish { quality: None, sampling: None, most: Size { width: 2040, height: 2040 } };
@@ -143,4 +145,37 @@ async fn it_ends_when_nothing_comes_and_comes_back_when_something_does() {
     recode(&recoder, "grey.jpg").await.unwrap();
     recoder.stop();
     until("it has ended", || worker("idle").is_none()).await;
+}
+
+/// What RTP sends of `name` at most at `quality`.
+async fn pushed(name: &str, recoder: &Recoder, quality: Option<u8>) -> RtpPicture {
+    let stream = Stream::new("pushed".parse().unwrap(), Bounds { pieces: 4, bytes: 1 << 20 });
+    let key = RtpBursts { packet_bytes: 1372, recoder: Some(recoder.clone()), quality };
+    let mut pictures = stream.derive(&key, Want::Latest);
+    let mut publisher = stream.publish().unwrap();
+    publisher.set_tracks(vec![Track::jpeg(None)]);
+    let time = MediaTime::new(0, MediaTime::VIDEO_RATE);
+    publisher.push(Frame { track: TrackId::VIDEO, time, captured: None, key: true, data: picture(name) });
+    loop {
+        if let Next::Piece(picture) = pictures.next().await.unwrap() {
+            return picture;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_quality_is_a_limit_and_not_a_wish() {
+    let recoder = recoder("quality");
+    let mut lengths = Vec::new();
+    for (quality, done) in [(None, Done::AsIs), (Some(100), Done::AsIs), (Some(20), Done::Reencoded)] {
+        let picture = pushed("baseline.jpg", &recoder, quality).await;
+        let Outcome::Burst(Burst::Jpeg(burst), found) = &picture.outcome else { panic!("{picture:?}") };
+        assert_eq!(*found, done, "{quality:?}");
+        let why = (done == Done::Reencoded).then_some("the quality is lowered to 20");
+        assert_eq!(picture.reencoded.as_deref(), why);
+        lengths.push(burst.total_bytes());
+    }
+    assert!(lengths[0] == lengths[1] && lengths[2] < lengths[0], "{lengths:?}");
+    let picture = pushed("progressive.jpg", &recoder, None).await;
+    assert!(picture.reencoded.unwrap().contains("progressive"));
 }

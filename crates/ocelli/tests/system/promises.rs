@@ -131,7 +131,7 @@ fn a_line_of_statistics_comes_at_its_interval() {
         lines.count() >= 3
     });
     let log = server.log();
-    let line = log.lines().rfind(|line| line.contains("statistics")).unwrap();
+    let line = log.lines().rfind(|line| line.contains("statistics camera=")).unwrap();
     for word in ["camera=steady", "state=\"ready\"", "fps=", "kbit_s=", "frames=", "dropped=0", "restarts=0"]
     {
         assert!(line.contains(word), "{word} in {line}");

@@ -32,8 +32,8 @@ pub struct RtpBursts {
     pub packet_bytes: usize,
     /// Where JPEGs that RTP cannot carry are encoded anew; without it they are refused.
     pub recoder: Option<Recoder>,
-    /// Quality at which every JPEG is encoded anew, 1 to 100; without it those that RTP can carry are left alone, and the
-    /// others keep about their own. Needs a recoder.
+    /// Quality, 1 to 100, at which JPEGs of a higher one are encoded anew; without it those that RTP can carry are left
+    /// alone, and the others keep about their own. Needs a recoder.
     pub quality: Option<u8>,
 }
 
@@ -273,12 +273,12 @@ impl Maker {
     }
 
     async fn jpeg(&mut self, frame: &Frame) -> (Outcome, Option<Arc<str>>) {
-        if let Some(reencoding) = self.reencoding.as_mut().filter(|reencoding| reencoding.lowers_quality()) {
-            let why = reencoding.quality_words();
+        if let Some(reencoding) = &mut self.reencoding
+            && let Some(quality) = reencoding.lower_quality(&frame.data)
             // Where that fails, the picture as it is is better than none.
-            if let Ok((picture, why)) = reencoding.reencode(&frame.data, &why).await {
-                return (self.burst(&picture, Done::Reencoded), Some(why));
-            }
+            && let Ok((picture, why)) = reencoding.lower(&frame.data, quality).await
+        {
+            return (self.burst(&picture, Done::Reencoded), Some(why));
         }
         match self.rewriter.rewrite(&frame.data) {
             Ok((picture, work)) => (self.burst(&picture, work.into()), None),

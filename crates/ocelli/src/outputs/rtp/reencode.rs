@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ocelli_media::Size;
+use ocelli_media::jpeg::estimate_quality;
 use ocelli_media::jpeg::rewrite::{Rewriter, RtpJpeg};
 
 use crate::transcode::{Recoder, Wish};
@@ -29,19 +30,24 @@ impl Reencoding {
         Self { recoder, quality, rewriter: Rewriter::new(), why: None }
     }
 
-    /// A lower quality than the camera's is wanted, of every picture.
-    pub(super) fn lowers_quality(&self) -> bool {
-        self.quality.is_some()
+    /// The quality that is wanted of a picture that has a higher one.
+    pub(super) fn lower_quality(&self, jpeg: &[u8]) -> Option<u8> {
+        let wanted = self.quality?;
+        estimate_quality(jpeg).is_none_or(|own| own > wanted).then_some(wanted)
     }
 
-    /// Why every picture is encoded anew, where a quality is wanted.
-    pub(super) fn quality_words(&self) -> String {
-        format!("quality {} is wanted", self.quality.unwrap_or_default())
+    /// Encodes a picture at a lower quality.
+    pub(super) async fn lower(&mut self, jpeg: &Bytes, quality: u8) -> Reencoded {
+        self.encode(jpeg, Some(quality), &format!("the quality is lowered to {quality}")).await
     }
 
-    /// Encodes a picture that RTP cannot carry, or not at the wanted quality, because of `why`.
+    /// Encodes a picture that RTP cannot carry, because of `why`.
     pub(super) async fn reencode(&mut self, jpeg: &Bytes, why: &str) -> Reencoded {
-        let wish = Wish { quality: self.quality, sampling: None, most: MOST };
+        self.encode(jpeg, self.lower_quality(jpeg), why).await
+    }
+
+    async fn encode(&mut self, jpeg: &Bytes, quality: Option<u8>, why: &str) -> Reencoded {
+        let wish = Wish { quality, sampling: None, most: MOST };
         let made = self.recoder.recode(jpeg.clone(), wish).await.map_err(|failure| failure.to_string())?;
         let (picture, _) = self.rewriter.rewrite(&made).map_err(|error| error.to_string())?;
         let words = self.why.take().filter(|words| **words == *why).unwrap_or_else(|| why.into());
