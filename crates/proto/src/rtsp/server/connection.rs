@@ -20,7 +20,7 @@ use crate::rtsp::{Data, Item, ReadError, Reader, Status};
 ///
 /// Read into [`room`](Self::room), then call [`next_event`](Self::next_event) until it has nothing more, and send
 /// [`output`](Self::output) before anything else. [`deadline`](Self::deadline) says when to call [`expire`](Self::expire) if nothing
-/// comes.
+/// comes; while an event waits for its answer there is none: a camera may take its time to start.
 pub struct Connection {
     pub(super) settings: Arc<Settings>,
     pub(super) gate: Arc<dyn Gate>,

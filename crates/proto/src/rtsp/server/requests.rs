@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::{Close, Event, MOST_WRONG_PASSWORDS};
 use crate::rtsp::auth::{Access, Answers, Credentials, Verdict};
-use crate::rtsp::{Method, Request, Status, Version, session_field};
+use crate::rtsp::{Method, Request, Status, Target, Version, session_field};
 
 /// The longest name of a client's program that is kept.
 const MOST_NAME_BYTES: usize = 128;
@@ -81,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Whether the request may go on: asks the gate, and answers if not.
+    /// Whether the request about the stream called `path` may go on: asks the gate, and answers if not.
     pub(super) fn authorise(
         &mut self,
         request: &Request,
@@ -92,7 +92,8 @@ impl Connection {
         let shown = request.fields.first("Authorization");
         let shown = shown.and_then(|value| Credentials::parse(value, request.method.name()));
         let known = shown.filter(|shown| self.settings.schemes.iter().any(|scheme| shown.is_of(*scheme)));
-        let answers = known.as_ref().map(|shown| shown.answers(&self.settings.realm, &self.nonce, path));
+        let asked = Target::parse(&request.target).path;
+        let answers = known.as_ref().map(|shown| shown.answers(&self.settings.realm, &self.nonce, &asked));
         let credentials = known.as_ref().filter(|_| answers == Some(Answers::Yes));
         match self.gate.check(&Access { publish, path, credentials }) {
             Verdict::Allowed => return Ok(()),

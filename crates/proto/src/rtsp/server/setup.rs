@@ -40,7 +40,7 @@ impl Connection {
             }
         };
         let publish = self.announced.is_some();
-        if let Err(event) = self.authorise(request, cseq, publish, &target.path) {
+        if let Err(event) = self.authorise(request, cseq, publish, &path) {
             return event;
         }
         // Who names no session may have forgotten to, or begins again: FFmpeg does so to change from UDP to TCP.

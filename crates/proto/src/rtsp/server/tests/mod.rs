@@ -21,7 +21,8 @@ struct Door(Option<(&'static str, &'static str)>);
 impl Gate for Door {
     fn check(&self, access: &Access<'_>) -> Verdict {
         match (self.0, access.credentials) {
-            _ if access.path == "forbidden" => Verdict::Forbidden,
+            // Streams have names, whatever their tracks are called.
+            _ if access.path == "forbidden" || access.path.contains('=') => Verdict::Forbidden,
             (None, _) => Verdict::Allowed,
             (Some((user, password)), Some(shown)) if shown.matches(user, password) => Verdict::Allowed,
             _ => Verdict::Unauthorized,
