@@ -70,6 +70,7 @@ want_test_peers() {
   want "GStreamer's base plugins" 'gst-inspect-1.0 --exists videotestsrc' gstreamer1.0-plugins-base gstreamer1-plugins-base gst-plugins-base gstreamer
   want "GStreamer's good plugins" 'gst-inspect-1.0 --exists jpegenc' gstreamer1.0-plugins-good gstreamer1-plugins-good gst-plugins-good gstreamer
   want "GStreamer's bad plugins" 'gst-inspect-1.0 --exists jpegparse' gstreamer1.0-plugins-bad gstreamer1-plugins-bad-free gst-plugins-bad gstreamer
+  want "GStreamer's RTSP sender" 'gst-inspect-1.0 --exists rtspclientsink' gstreamer1.0-rtsp gstreamer1-rtsp-server gst-rtsp-server gstreamer
   want "libjpeg-turbo's programs" 'have cjpeg' libjpeg-turbo-progs libjpeg-turbo-utils libjpeg-turbo jpeg-turbo
   want tshark 'have tshark' tshark wireshark-cli wireshark-cli wireshark
   want "OpenCV for Python" 'opencv_found' python3-opencv python3-opencv python-opencv opencv
