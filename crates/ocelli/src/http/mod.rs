@@ -8,6 +8,7 @@ mod page;
 mod patience;
 mod picture;
 mod push;
+mod sdp;
 mod socket;
 mod status;
 mod takeover;
@@ -37,6 +38,8 @@ pub fn router(app: Arc<App>, cors: &Cors) -> Router {
         .route("/snapshot", get(picture::first_snapshot))
         .route("/cameras/{cam}/stream", get(picture::stream))
         .route("/cameras/{cam}/snapshot", get(picture::snapshot))
+        .route("/stream.sdp", get(sdp::first))
+        .route("/cameras/{cam}/stream.sdp", get(sdp::camera))
         .route("/stats", get(status::stats))
         .route("/api/v1/cameras", get(status::cameras))
         .route("/api/v1/cameras/{cam}", get(status::camera))

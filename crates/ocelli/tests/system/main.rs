@@ -17,3 +17,4 @@ mod rtp_peers;
 mod rtp_push;
 mod rtp_reencode;
 mod server;
+mod session_description;

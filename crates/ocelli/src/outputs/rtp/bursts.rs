@@ -122,14 +122,19 @@ impl Burst {
         }
     }
 
-    /// The payload type where the address gives none: the number that RFC 3551 gives JPEG, or the first of those that a
-    /// description of the session is to explain.
+    /// The payload type where the address gives none.
     pub fn usual_payload_type(&self) -> u8 {
         match self {
-            Self::Jpeg(_) => jpeg::PAYLOAD_TYPE,
-            Self::Nal(_) => 96,
+            Self::Jpeg(_) => usual_payload_type(Codec::Jpeg),
+            Self::Nal(_) => usual_payload_type(Codec::H264),
         }
     }
+}
+
+/// The payload type of pictures coded as `codec` where the address gives none: the number that RFC 3551 gives JPEG, or the
+/// first of those that a session's description explains.
+pub fn usual_payload_type(codec: Codec) -> u8 {
+    if codec == Codec::Jpeg { jpeg::PAYLOAD_TYPE } else { 96 }
 }
 
 /// What came of a picture.

@@ -24,7 +24,7 @@ use ocelli_hub::Stream;
 use tokio::task::AbortHandle;
 
 pub use address::PushAddress;
-pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture};
+pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture, usual_payload_type};
 pub use stats::{PushDrop, PushState, PushStats};
 pub use timeline::Timeline;
 
