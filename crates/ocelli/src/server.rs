@@ -60,7 +60,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let app = start(config);
-    let router = http::router(app.clone(), &config.cors);
+    let router = http::router(app.clone(), &config.cors, &machine_name());
     let limits = ListenerLimits {
         connections: config.limits.connections,
         head_bytes: config.limits.request_head_bytes,
@@ -129,9 +129,13 @@ fn page_address(address: std::net::SocketAddr) -> String {
     if !address.ip().is_unspecified() {
         return format!("http://{address}/");
     }
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = machine_name();
     let port = address.port();
     format!("http://localhost:{port}/ (from another machine: http://{name}:{port}/)")
+}
+
+fn machine_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 async fn log_statistics(app: &App, every: Option<Duration>) {

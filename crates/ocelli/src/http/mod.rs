@@ -1,9 +1,11 @@
 //! The HTTP side: the addresses, and the listener that serves them.
 
 mod accept;
+mod change;
 mod error;
 mod metrics;
 mod openapi;
+mod origin;
 mod page;
 mod patience;
 mod picture;
@@ -15,10 +17,10 @@ mod takeover;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use http::{HeaderValue, Method, StatusCode};
+use axum::{Extension, Router};
+use http::{HeaderValue, Method, StatusCode, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use accept::{ListenerLimits, serve};
@@ -29,9 +31,10 @@ pub use status::{dropped, state_name};
 
 use crate::app::App;
 use crate::config::Cors;
+use origin::Changers;
 
-/// Every address there is.
-pub fn router(app: Arc<App>, cors: &Cors) -> Router {
+/// Every address there is. `machine` is this machine's own name, by which its owner may open the page.
+pub fn router(app: Arc<App>, cors: &Cors, machine: &str) -> Router {
     let router = Router::new()
         .route("/", get(picture::root))
         .route("/stream", get(picture::first_stream))
@@ -42,7 +45,7 @@ pub fn router(app: Arc<App>, cors: &Cors) -> Router {
         .route("/cameras/{cam}/stream.sdp", get(sdp::camera))
         .route("/stats", get(status::stats))
         .route("/api/v1/cameras", get(status::cameras))
-        .route("/api/v1/cameras/{cam}", get(status::camera))
+        .route("/api/v1/cameras/{cam}", get(status::camera).patch(change::camera))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(status::healthz))
@@ -51,6 +54,7 @@ pub fn router(app: Arc<App>, cors: &Cors) -> Router {
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(0))
+        .layer(Extension(Changers::new(cors, machine)))
         .layer(axum::middleware::map_response(error::as_json))
         .with_state(app);
     match cors_layer(cors) {
@@ -68,8 +72,15 @@ fn cors_layer(cors: &Cors) -> Option<CorsLayer> {
         }
     };
     let exposed = ["x-timestamp", "etag"].map(http::HeaderName::from_static);
-    let methods = [Method::GET, Method::HEAD];
-    Some(CorsLayer::new().allow_origin(allow).allow_methods(methods).expose_headers(exposed))
+    let layer = CorsLayer::new().allow_origin(allow).expose_headers(exposed);
+    Some(match cors {
+        // Those that are named may change something, too.
+        Cors::Origins(_) => {
+            let methods = [Method::GET, Method::HEAD, Method::PATCH];
+            layer.allow_methods(methods).allow_headers([header::CONTENT_TYPE])
+        }
+        Cors::None | Cors::Any => layer.allow_methods([Method::GET, Method::HEAD]),
+    })
 }
 
 async fn no_such_address() -> ApiError {
@@ -78,5 +89,6 @@ async fn no_such_address() -> ApiError {
 }
 
 async fn no_such_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes GET and HEAD only", "use GET")
+    let error = "this address does not take this method; every address takes GET and HEAD";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error, "use GET; /api/v1/cameras/{cam} takes PATCH as well")
 }

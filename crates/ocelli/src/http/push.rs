@@ -18,6 +18,7 @@ use crate::outputs::rtp::{Push, PushState, PushStats};
 #[derive(Debug, Serialize)]
 pub(super) struct PushView {
     target: String,
+    url: String,
     state: &'static str,
     cause: Option<String>,
     address: Option<String>,
@@ -43,6 +44,7 @@ impl PushView {
         let latency = stats.latency();
         Self {
             target: push.address().label().to_owned(),
+            url: push.address().to_string(),
             state: state_name(&stats.state()),
             cause: stats.cause().as_deref().map(str::to_owned),
             address: stats.resolved().map(|address| address.to_string()),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail a test by panicking
 
 mod camera_faults;
+mod changes;
 mod client;
 mod http_abuse;
 mod http_contract;

@@ -83,6 +83,19 @@ fn what_is_described_is_answered_and_what_is_answered_is_described() {
         assert_eq!(response.status, status, "{target}: {response:?}");
         document.describes(path, &response, true);
     }
+    for (cam, headers, body, status) in [
+        ("steady", "Content-Type: application/json\r\n", "{}", 200),
+        ("steady", "Content-Type: application/json\r\n", "[]", 400),
+        ("steady", "Content-Type: application/json\r\nOrigin: https://a.example\r\n", "{}", 403),
+        ("nobody", "Content-Type: application/json\r\n", "{}", 404),
+        ("steady", "Content-Type: application/json\r\n", &" ".repeat(70_000), 413),
+        ("steady", "", "{}", 415),
+    ] {
+        let headers = format!("{headers}Content-Length: {}\r\n", body.len());
+        let response = ask_with(&server, "PATCH", &format!("/api/v1/cameras/{cam}"), &headers, body);
+        assert_eq!(response.status, status, "{response:?}");
+        document.describes_answer("patch", "/api/v1/cameras/{cam}", &response, true);
+    }
     until("the same picture twice", || {
         let tag = server.get("/snapshot").header("etag").unwrap().to_owned();
         let response = ask(&server, "GET", "/snapshot", &format!("If-None-Match: {tag}\r\n"));
@@ -120,6 +133,11 @@ fn the_reference_names_every_address_member_and_metric() {
 }
 
 fn ask(server: &Server, method: &str, target: &str, headers: &str) -> Response {
-    let text = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
+    ask_with(server, method, target, headers, "")
+}
+
+fn ask_with(server: &Server, method: &str, target: &str, headers: &str, body: &str) -> Response {
+    let text =
+        format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n{body}");
     request(server.address(), &text)
 }

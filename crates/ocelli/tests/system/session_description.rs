@@ -32,7 +32,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 }
 
 /// A camera called `cam` that is pushed to `targets`, and gives pictures.
-pub(crate) fn pushing(targets: &[String]) -> Server {
+fn pushing(targets: &[String]) -> Server {
     let server = Server::configured(&format!(
         "[cameras.cam]\nsource = \"pattern:?width=320&height=240&fps=10\"\npush = {targets:?}\n\
          [cameras.bare]\nsource = \"pattern:?width=64&height=48&fps=10\"\n"

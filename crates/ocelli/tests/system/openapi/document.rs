@@ -63,19 +63,25 @@ impl Document {
         let mut names = BTreeSet::new();
         for (path, item) in members(&self.0["paths"]) {
             assert!(path.starts_with('/'), "{path}");
-            let operation = &item["get"];
-            assert!(names.insert(operation["operationId"].as_str().unwrap()), "{path}: a name used twice");
-            assert!(operation["summary"].is_string(), "{path} has no summary");
-            assert!(
-                operation["tags"].as_array().unwrap().iter().all(|tag| tags.contains(&tag)),
-                "{path}: tags"
-            );
-            for (status, response) in members(&operation["responses"]) {
-                assert!((200..600).contains(&status.parse::<u16>().unwrap()), "{path}: {status}");
-                assert!(self.resolve(response)["description"].is_string(), "{path}: {status}");
+            assert!(item["get"].is_object(), "{path} cannot be read");
+            for (method, operation) in members(item) {
+                let path = format!("{method} {path}");
+                assert!(
+                    names.insert(operation["operationId"].as_str().unwrap()),
+                    "{path}: a name used twice"
+                );
+                assert!(operation["summary"].is_string(), "{path} has no summary");
+                assert!(
+                    operation["tags"].as_array().unwrap().iter().all(|tag| tags.contains(&tag)),
+                    "{path}: tags"
+                );
+                for (status, response) in members(&operation["responses"]) {
+                    assert!((200..600).contains(&status.parse::<u16>().unwrap()), "{path}: {status}");
+                    assert!(self.resolve(response)["description"].is_string(), "{path}: {status}");
+                }
+                assert!(operation["responses"]["200"].is_object(), "{path}: no answer");
+                self.parameters_are_those_of(&path, operation);
             }
-            assert!(operation["responses"]["200"].is_object(), "{path}: no answer");
-            self.parameters_are_those_of(path, operation);
         }
     }
 
@@ -113,10 +119,15 @@ impl Document {
         }
     }
 
-    /// Looks that `response` is one of the answers that `path` is described with, its body too if it has one.
+    /// Looks that `response` is one of the answers that GET of `path` is described with, its body too if it has one.
     pub(super) fn describes(&self, path: &str, response: &Response, has_body: bool) {
-        let at = format!("{path}, {}", response.status);
-        let described = &self.0["paths"][path]["get"]["responses"][response.status.to_string()];
+        self.describes_answer("get", path, response, has_body);
+    }
+
+    /// The same of another method, in lower case.
+    pub(super) fn describes_answer(&self, method: &str, path: &str, response: &Response, has_body: bool) {
+        let at = format!("{method} {path}, {}", response.status);
+        let described = &self.0["paths"][path][method]["responses"][response.status.to_string()];
         assert!(described.is_object(), "{at} is not described: {response:?}");
         let described = self.resolve(described);
         for (name, _) in described.get("headers").into_iter().flat_map(members) {
