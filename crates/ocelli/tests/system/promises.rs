@@ -127,7 +127,8 @@ fn a_line_of_statistics_comes_at_its_interval() {
     viewer.next();
     until("three lines that count the viewer", || {
         let log = server.log();
-        let lines = log.lines().filter(|line| line.contains("statistics") && line.contains("viewers=1"));
+        let lines =
+            log.lines().filter(|line| line.contains("statistics camera=") && line.contains("viewers=1"));
         lines.count() >= 3
     });
     let log = server.log();
