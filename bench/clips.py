@@ -3,6 +3,7 @@
 Clips are kept in .cache/bench and made once.
 """
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,26 +15,27 @@ SECONDS = 5
 REPEATS = 6
 
 
-def clip(size: str, picture_bytes: int, huffman: str = "optimal") -> Path:
-    """A .mjpeg of 30 s at 30 pictures a second, about `picture_bytes` each.
+def clip(size: str, picture_bytes: int, huffman: str = "optimal", repeats: int = REPEATS) -> Path:
+    """A .mjpeg of `repeats` times 5 s at 30 pictures a second, about `picture_bytes` each.
 
     With `huffman` "default" its Huffman tables are those that every RTP/JPEG sender can send.
     """
     name = f"{size}-{picture_bytes // 1000}k" + ("-standard" if huffman == "default" else "")
+    name += "" if repeats == REPEATS else f"-{repeats * SECONDS}s"
     path = CACHE / f"{name}.mjpeg"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         noise = min(range(4, 30, 1), key=lambda strength: abs(_mean(size, strength, huffman) - picture_bytes))
         once = _encode(size, noise, huffman, SECONDS * FRAMES_PER_SECOND)
         unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(once * REPEATS)
+        unfinished.write_bytes(once * repeats)
         unfinished.rename(path)
     return path
 
 
-def rtp_clip() -> Path:
-    """What the RTP rows send."""
-    return clip("1920x1080", 142_000, "default")
+def rtp_clip(huffman: str = "default") -> Path:
+    """What the RTP rows send: short, so that what is sent comes from the processor's caches, as a camera's pictures do."""
+    return clip("1920x1080", 142_000, huffman, 1)
 
 
 def single_pictures(path: Path) -> str:
@@ -52,9 +54,11 @@ def single_pictures(path: Path) -> str:
     return f"{folder}/%05d.jpg"
 
 
+@functools.cache
 def mean_bytes(path: Path) -> int:
     """What one picture of a clip really weighs."""
-    return path.stat().st_size // (SECONDS * FRAMES_PER_SECOND * REPEATS)
+    pictures = path.read_bytes().count(b"\xff\xd9\xff\xd8") + 1
+    return path.stat().st_size // pictures
 
 
 def ffmpeg_camera(path: Path) -> str:

@@ -194,7 +194,7 @@ class RtpBench:
     def __init__(self, seconds: float, warmup: float) -> None:
         self.times = ["--seconds", seconds, "--warmup", warmup]
         self.clip = clips.rtp_clip()
-        self.optimised = clips.clip("1920x1080", 140_000)
+        self.optimised = clips.rtp_clip("optimal")
 
     def takers(self, row: str, only: list[str] | None) -> list[tuple]:
         """Each program's name and what measures it."""
