@@ -143,7 +143,13 @@ fn who_knows_that_a_picture_is_whole_does_not_wait() {
         assert_eq!(unit.data, access_unit(units));
         assert_eq!((framer.settle(), framer.next_event()), (None, None));
     }
-    assert_eq!(give(&mut framer, &[AUD, SPS, PPS]), None, "no picture yet");
+    framer.room().extend_from_slice(&[&stream(&[DELTA])[..], &[0, 0, 0, 1]].concat());
+    assert_eq!(framer.next_event(), None);
+    let Some(Event::Frame(unit)) = framer.settle() else { panic!("it has ended") };
+    assert_eq!(unit.data, access_unit(&[DELTA]));
+    framer.room().extend_from_slice(AUD);
+    assert_eq!(framer.next_event(), None);
+    assert_eq!(give(&mut framer, &[SPS, PPS]), None, "no picture yet");
     let Some(Event::Frame(unit)) = give(&mut framer, &[KEY]) else { panic!() };
     assert_eq!(unit.data, access_unit(&[AUD, SPS, PPS, KEY]));
 }
@@ -155,6 +161,7 @@ fn who_settles_too_early_hears_of_it() {
     assert!(framer.next_event().is_some());
     assert_eq!(framer.settle(), None, "a start code may have begun");
     framer.room().extend_from_slice(&[9]);
+    assert_eq!(framer.next_event(), None);
     assert!(matches!(framer.settle(), Some(Event::Frame(_))));
     framer.room().extend_from_slice(&[&[5, 6, 7][..], &stream(&[DELTA_2, AUD, DELTA])].concat());
     assert_eq!(framer.next_event(), Some(Event::Dropped { reason: DropReason::Garbage, bytes: 3 }));
@@ -192,6 +199,8 @@ fn garbage_is_counted_and_zeros_are_none() {
     let events = h264(b"rpicam-vid: no cameras\n");
     assert_eq!(events, [Event::Dropped { reason: DropReason::Garbage, bytes: 23 }]);
     assert_eq!(h264(&[0; 50]), []);
+    let events = h264(&[&stream(&[&[0xFF, 7], &[0x1E, 9]])[..], &stream(&[SPS, PPS, KEY])].concat());
+    assert_eq!((reasons(&events), frames(&events).len()), (vec![DropReason::Garbage], 1));
     let unknown = h264(&stream(&[SPS, PPS, KEY, &[0x1E, 7, 7], &[], DELTA]));
     assert_eq!(frames(&unknown), [access_unit(&[SPS, PPS, KEY]), access_unit(&[DELTA])]);
 }
