@@ -41,6 +41,21 @@ impl ParameterSets {
         self.sets.iter().map(|set| set.unit.clone()).collect()
     }
 
+    /// Whether these are the sets, in the order of [`units`](Self::units).
+    pub fn are(&self, units: &[Bytes]) -> bool {
+        self.sets.iter().map(|set| &set.unit).eq(units)
+    }
+
+    /// Whether there is one of each kind, so that a keyframe can be decoded.
+    pub fn is_complete(&self) -> bool {
+        let kinds: &[u8] = match self.codec {
+            Codec::H264 => &[h264::SEQUENCE, h264::PICTURE],
+            Codec::H265 => &[h265::VIDEO, h265::SEQUENCE, h265::PICTURE],
+            Codec::Jpeg => &[],
+        };
+        kinds.iter().all(|kind| self.sets.iter().any(|set| set.name.0 == *kind))
+    }
+
     /// The size of the pictures, as the newest sequence parameter set says it.
     pub fn size(&self) -> Option<Size> {
         self.size
@@ -150,6 +165,7 @@ mod tests {
         assert!(sets.take_all(&access_unit(&[&[0x68, 0xCE], &SPS, &[0x65, 1]])));
         assert!(!sets.take_all(&access_unit(&[&[0x68, 0xCE], &SPS])), "nothing new");
         assert_eq!(sets.units(), [&SPS[..], &[0x68, 0xCE]], "sequence before picture");
+        assert!(sets.is_complete() && sets.are(&sets.units()) && !sets.are(&sets.units()[1..]));
         let bare = access_unit(&[&[9, 0x10], &[0x65, 1]]);
         let whole = access_unit(&[&[9, 0x10], &SPS, &[0x68, 0xCE], &[0x65, 1]]);
         assert_eq!(sets.complete(bare), whole);

@@ -187,7 +187,7 @@ pub const CAMERA: Table = Table {
         key(
             "source",
             Kind::Text,
-            "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `http://…`, \
+            "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `http://…`, `rtp://0.0.0.0:5000`, \
              `file:clip.mjpeg`, `pattern:`. Required.",
         ),
         key("enabled", Kind::Flag(true), "Whether the camera is used."),

@@ -42,7 +42,6 @@ pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
 const PROMISED: &[(&str, &str)] = &[
     ("rtsp", "the RTSP client"),
     ("rtsps", "the RTSP client"),
-    ("rtp", "the RTP receiver"),
     ("whip", "WebRTC"),
     ("exec", "camera programs"),
     ("v4l2", "V4L2 capture (Linux only)"),

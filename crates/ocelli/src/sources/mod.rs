@@ -12,6 +12,7 @@ mod file;
 mod http;
 mod pattern;
 mod pictures;
+mod rtp;
 mod unavailable;
 mod url;
 #[cfg(target_os = "linux")]
@@ -59,6 +60,8 @@ pub const KINDS: &[SourceKind] = &[
     http::KIND,
     http::SECURE_KIND,
     pattern::KIND,
+    rtp::KIND,
+    rtp::sdp::KIND,
     #[cfg(target_os = "linux")]
     v4l2::KIND,
 ];

@@ -9,13 +9,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Kinds of sources that are to come.
-const PLANNED: [(&str, &str); 5] = [
-    ("rtsp", "RTSP cameras"),
-    ("rtsps", "RTSP cameras over TLS"),
-    ("rtp", "RTP receivers"),
-    ("sdp", "RTP receivers"),
-    ("whip", "WebRTC publishers"),
-];
+const PLANNED: [(&str, &str); 3] =
+    [("rtsp", "RTSP cameras"), ("rtsps", "RTSP cameras over TLS"), ("whip", "WebRTC publishers")];
 
 /// A source's text, split. Its `Debug` hides user and password.
 #[derive(Clone, PartialEq, Eq)]

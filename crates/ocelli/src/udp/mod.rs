@@ -4,7 +4,11 @@
 //! has any.
 
 mod batch;
+mod listen;
+mod receive;
 mod socket;
 
 pub use batch::{Batch, MOST_BATCH_PACKETS};
+pub use listen::{Listen, Opened, listen};
+pub use receive::{Datagram, Inbox};
 pub use socket::{Interface, Pair, PairOptions, bind_pair, room_in};

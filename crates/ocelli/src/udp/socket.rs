@@ -220,7 +220,7 @@ fn with_scope(target: SocketAddr, options: &PairOptions) -> io::Result<SocketAdd
     Ok(address.into())
 }
 
-fn index_of(name: &str) -> io::Result<u32> {
+pub(super) fn index_of(name: &str) -> io::Result<u32> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     rustix::net::netdevice::name_to_index(&socket, name).map_err(|_| {
         io::Error::new(io::ErrorKind::NotFound, format!("there is no network interface called {name}"))
@@ -229,7 +229,7 @@ fn index_of(name: &str) -> io::Result<u32> {
 
 /// The interface with this IPv6 address. Linux lists them: `address index length scope flags name`, all but the last in
 /// hexadecimal digits.
-fn index_of_address(address: IpAddr) -> io::Result<u32> {
+pub(super) fn index_of_address(address: IpAddr) -> io::Result<u32> {
     let list = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     let IpAddr::V6(wanted) = address else { return Err(no_interface(address)) };
     let found = list.lines().find_map(|line| {
