@@ -16,6 +16,7 @@ mod frame;
 mod huffman;
 mod lookups;
 mod rebuild;
+mod room;
 mod scan;
 mod standard;
 mod store;
@@ -27,6 +28,7 @@ pub use self::error::{Refusal, RewriteError};
 use self::frame::{ADOBE, Frame, Scan, Seen, refuse_rgb};
 use self::lookups::Lookups;
 pub use self::rebuild::FileHead;
+use self::room::Room;
 use self::scan::Order;
 use self::store::{Grid, Part, Store};
 use self::tables::{Tables, read_scan_header};
@@ -93,8 +95,7 @@ pub enum Work {
 pub struct Rewriter {
     lookups: Lookups,
     store: Store,
-    /// Of the last scan that was written.
-    last_length: usize,
+    room: Room,
 }
 
 impl Default for Rewriter {
@@ -106,7 +107,7 @@ impl Default for Rewriter {
 impl Rewriter {
     /// One that has seen no picture.
     pub fn new() -> Self {
-        Self { lookups: Lookups::default(), store: Store::new(), last_length: 0 }
+        Self { lookups: Lookups::default(), store: Store::new(), room: Room::default() }
     }
 
     /// Rewrites one whole JPEG file. Bytes behind its end marker are not looked at.
@@ -177,14 +178,13 @@ impl Rewriter {
             let length = scan.data.iter().rposition(|byte| *byte != 0xFF).map_or(0, |last| last + 1);
             (picture.slice_ref(&scan.data[..length]), Work::AsIs)
         } else {
-            let capacity = self.capacity(scan.data.len());
+            let room = self.room.take(scan.data.len());
             let pairs = self.lookups.load(scan, tables)?;
             let (across, down) = frame.sampling.luma_blocks();
             let order = Order { units, luma_blocks: u32::from(across * down), restart_interval };
-            let data = scan::copy(scan.data, order, pairs, capacity)
+            let data = scan::copy(scan.data, order, pairs, room)
                 .map_err(|(fault, offset)| fault.at(scan.at + offset))?;
-            self.last_length = data.len();
-            (data.into(), Work::Recoded)
+            (self.room.keep(data), Work::Recoded)
         };
         Ok((frame.picture(seen.quantisation(), restart_interval, data), work))
     }
@@ -215,18 +215,12 @@ impl Rewriter {
         seen: &Seen,
     ) -> Result<(RtpJpeg, Work), RewriteError> {
         let (across, down) = frame.sampling.luma_blocks();
-        let capacity = self.capacity(length);
+        let room = self.room.take(length);
         let data = self
             .store
-            .emit(frame.grid(None), (across.into(), down.into()), capacity)
+            .emit(frame.grid(None), (across.into(), down.into()), room)
             .map_err(|fault| fault.at(at))?;
-        self.last_length = data.len();
-        Ok((frame.picture(seen.quantisation(), None, data.into()), Work::Reordered))
-    }
-
-    /// Room for a scan: an eighth more than the last one took, unless that was a very different picture.
-    fn capacity(&self, input_length: usize) -> usize {
-        self.last_length.clamp(input_length, 2 * input_length) * 9 / 8 + 64
+        Ok((frame.picture(seen.quantisation(), None, self.room.keep(data)), Work::Reordered))
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Order {
     pub(super) restart_interval: Option<u16>,
 }
 
-/// Copies `data`. `capacity` is how many bytes the result is likely to take.
+/// Copies `data` behind what is in `room`.
 ///
 /// # Errors
 /// What is wrong, and how far into `data` it was noticed.
@@ -28,10 +28,10 @@ pub(super) fn copy(
     data: &[u8],
     order: Order,
     [y, cb, cr]: [Pair<'_>; 3],
-    capacity: usize,
+    room: Vec<u8>,
 ) -> Result<Vec<u8>, (Fault, usize)> {
     let mut reader = Reader::new(data);
-    let mut writer = Writer::new(Vec::with_capacity(capacity));
+    let mut writer = Writer::new(room);
     let one_unit = |reader: &mut Reader<'_>, writer: &mut Writer<Vec<u8>>| {
         for _ in 0..order.luma_blocks {
             copy_block(reader, writer, y)?;

@@ -128,18 +128,13 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the blocks in RFC 2435's order: units of `luma.0` times `luma.1` blocks of Y, one of Cb, one of Cr.
+    /// Appends the blocks to `room` in RFC 2435's order: units of `luma.0` times `luma.1` blocks of Y, one of Cb, one of Cr.
     ///
     /// # Errors
     /// Two neighbours in the new order differ in DC by more than the standard tables can say.
-    pub(super) fn emit(
-        &mut self,
-        grid: Grid,
-        luma: (usize, usize),
-        capacity: usize,
-    ) -> Result<Vec<u8>, Fault> {
+    pub(super) fn emit(&mut self, grid: Grid, luma: (usize, usize), room: Vec<u8>) -> Result<Vec<u8>, Fault> {
         self.ac.finish();
-        let mut writer = Writer::new(Vec::with_capacity(capacity));
+        let mut writer = Writer::new(room);
         let mut predictors = [0_i16; 3];
         for row in 0..grid.rows {
             for column in 0..grid.columns {
