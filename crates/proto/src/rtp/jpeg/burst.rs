@@ -4,14 +4,17 @@
 //! cut them from one buffer (UDP segmentation offload).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use ocelli_media::jpeg::rewrite::{RtpJpeg, Sampling};
 
 use crate::rtp::{HEADER_BYTES, Header, Stamp};
 
-/// The shortest packet length that may be asked for: room for all headers with two 16-bit tables, and some payload.
-pub const LEAST_PACKET_BYTES: usize = 576;
+/// The shortest packets that every picture goes into: room for all headers with two 16-bit tables, and some payload.
+pub const LEAST_PACKET_BYTES: usize = 300;
+/// The longest that UDP over IPv4 carries.
+const MOST_PACKET_BYTES: usize = 65_507;
 
 /// The tables may change from picture to picture, and come with each (RFC 2435 4.2).
 const Q_WITH_EACH_PICTURE: u8 = 255;
@@ -26,8 +29,9 @@ pub enum BurstError {
     /// More than fragment offsets can say.
     #[error("a scan of {0} bytes, expected 1 to {MOST_SCAN_BYTES} (RFC 2435 3.1.2)")]
     ScanLength(usize),
-    /// Packets too short for the headers, or longer than UDP's.
-    #[error("packets of {0} bytes, expected {LEAST_PACKET_BYTES} to 65507")]
+    /// Packets too short for the headers, or longer than UDP's. Pictures without restart markers or with 8-bit tables go into
+    /// shorter ones than the shortest that the words name.
+    #[error("packets of {0} bytes, expected {LEAST_PACKET_BYTES} to {MOST_PACKET_BYTES}")]
     PacketLength(usize),
     /// More than the fields for them can say, or none.
     #[error("a picture of {0}, expected 1x1 to 2040x2040 (RFC 2435 3.1.5)")]
@@ -39,7 +43,7 @@ pub enum BurstError {
 pub struct Burst {
     /// All headers one behind another: the first, then all others, which are of equal length. Their RTP headers count the
     /// packets from 0 and are of source 0, time 0, type 0.
-    headers: Bytes,
+    headers: Arc<[u8]>,
     scan: Bytes,
     first_header: usize,
     header: usize,
@@ -54,9 +58,6 @@ impl Burst {
     /// # Errors
     /// The length of packets, the picture's size or its scan is out of range.
     pub fn new(picture: &RtpJpeg, packet_bytes: usize) -> Result<Self, BurstError> {
-        if !(LEAST_PACKET_BYTES..=65_507).contains(&packet_bytes) {
-            return Err(BurstError::PacketLength(packet_bytes));
-        }
         if !(1..=MOST_SCAN_BYTES).contains(&picture.scan.len()) {
             return Err(BurstError::ScanLength(picture.scan.len()));
         }
@@ -65,23 +66,28 @@ impl Burst {
         let tables = 128 + 64 * precision.count_ones() as usize;
         let header = HEADER_BYTES + own.length();
         let first_header = header + 4 + tables;
+        if packet_bytes <= first_header || packet_bytes > MOST_PACKET_BYTES {
+            return Err(BurstError::PacketLength(packet_bytes));
+        }
         let behind_first = picture.scan.len().saturating_sub(packet_bytes - first_header);
         let count = 1 + behind_first.div_ceil(packet_bytes - header);
-        let mut headers = Vec::with_capacity(first_header + (count - 1) * header);
+        // Of its final length at once: the one allocation that a picture takes here.
+        let mut headers: Arc<[u8]> = std::iter::repeat_n(0, first_header + (count - 1) * header).collect();
+        let mut out = Arc::get_mut(&mut headers).expect("nobody else knows of it yet");
         for index in 0..count {
             let marker = index + 1 == count;
             let sequence = index as u16;
-            headers.extend(Header { marker, payload_type: 0, sequence, timestamp: 0, ssrc: 0 }.to_bytes());
+            out.put_slice(&Header { marker, payload_type: 0, sequence, timestamp: 0, ssrc: 0 }.to_bytes());
             let offset = index * (packet_bytes - header) - if index > 0 { first_header - header } else { 0 };
-            own.write(offset as u32, &mut headers);
+            own.write(offset as u32, &mut out);
             if index == 0 {
-                headers.put_slice(&[0, precision]);
-                headers.put_u16(tables as u16);
-                picture.quantisation.write(&mut headers);
+                out.put_slice(&[0, precision]);
+                out.put_u16(tables as u16);
+                picture.quantisation.write(&mut out);
             }
         }
         let scan = picture.scan.clone();
-        Ok(Self { headers: headers.into(), scan, first_header, header, packet: packet_bytes, count })
+        Ok(Self { headers, scan, first_header, header, packet: packet_bytes, count })
     }
 
     /// How many packets there are: 1 or more.
@@ -167,7 +173,7 @@ impl OwnHeader {
         if self.restart_interval.is_some() { 12 } else { 8 }
     }
 
-    fn write(&self, offset: u32, out: &mut Vec<u8>) {
+    fn write(&self, offset: u32, out: &mut impl BufMut) {
         // Type-specific is 0: not interlaced.
         out.put_u32(offset);
         out.put_slice(&[self.kind, Q_WITH_EACH_PICTURE, self.width, self.height]);

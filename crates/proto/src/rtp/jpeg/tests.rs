@@ -78,7 +78,9 @@ fn headers_are_laid_out_as_the_rfc_has_them() {
 #[test]
 fn what_is_out_of_range_is_no_burst() {
     let sound = sized(100, Sampling::Yuv422, None, 1);
-    assert_eq!(Burst::new(&sound, 575), Err(BurstError::PacketLength(575)));
+    // The headers of RTP and RFC 2435, and two tables of 8 bits, leave no room in 152 bytes.
+    assert_eq!(Burst::new(&sound, 152), Err(BurstError::PacketLength(152)));
+    assert_eq!(Burst::new(&sound, 153).map(|burst| burst.packet_count()), Ok(2));
     assert_eq!(Burst::new(&sound, 65_508), Err(BurstError::PacketLength(65_508)));
     let size = Size { width: 2048, height: 8 };
     assert_eq!(Burst::new(&RtpJpeg { size, ..sound.clone() }, 1400), Err(BurstError::Size(size)));

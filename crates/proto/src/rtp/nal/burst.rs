@@ -45,19 +45,27 @@ pub enum BurstError {
 /// The packets of one access unit. Cloning shares the memory.
 #[derive(Clone, Debug)]
 pub struct Burst {
-    layout: Arc<Layout>,
+    /// All headers one behind another, with NAL units that share a packet. Their RTP headers are zero.
+    headers: Arc<[u8]>,
+    packets: Arc<[Piece]>,
     data: Bytes,
 }
 
+/// Packetises the access units of one stream. Keeps the memory that it works in.
+#[derive(Debug, Default)]
+pub struct Packetiser {
+    layout: Layout,
+}
+
+/// Headers and packets as in [`Burst`].
 #[derive(Debug, Default)]
 struct Layout {
-    /// All headers one behind another, with NAL units that share a packet. Their RTP headers are zero.
     headers: Vec<u8>,
     packets: Vec<Piece>,
 }
 
 /// One packet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Piece {
     /// Where its headers end; they begin where those before end.
     headers_end: u32,
@@ -65,40 +73,61 @@ struct Piece {
     payload: Range<u32>,
 }
 
-impl Burst {
+impl Packetiser {
     /// Packetises `access_unit` into packets of at most `packet_bytes`: RTP header and payload, without what IP and UDP add
     /// (28 bytes with IPv4, 48 with IPv6).
     ///
     /// # Errors
     /// The length of packets is out of range, or the access unit is none.
-    pub fn new(format: Format, access_unit: &Bytes, packet_bytes: usize) -> Result<Self, BurstError> {
+    pub fn packetise(
+        &mut self,
+        format: Format,
+        access_unit: &Bytes,
+        packet_bytes: usize,
+    ) -> Result<Burst, BurstError> {
         if !(LEAST_PACKET_BYTES..=65_507).contains(&packet_bytes) {
             return Err(BurstError::PacketLength(packet_bytes));
         }
         if access_unit.len() > MOST_BYTES {
             return Err(BurstError::TooLong(access_unit.len()));
         }
-        let layout = Writer::new(format, access_unit, packet_bytes).write()?;
-        Ok(Self { layout: Arc::new(layout), data: access_unit.clone() })
+        self.layout.headers.clear();
+        self.layout.packets.clear();
+        Writer { format, data: access_unit, packet_bytes, layout: &mut self.layout }.write()?;
+        Ok(Burst {
+            headers: Arc::from(&self.layout.headers[..]),
+            packets: Arc::from(&self.layout.packets[..]),
+            data: access_unit.clone(),
+        })
+    }
+}
+
+impl Burst {
+    /// Packetises one access unit as a [`Packetiser`] does.
+    ///
+    /// # Errors
+    /// As [`Packetiser::packetise`].
+    pub fn new(format: Format, access_unit: &Bytes, packet_bytes: usize) -> Result<Self, BurstError> {
+        Packetiser::default().packetise(format, access_unit, packet_bytes)
     }
 
     /// How many packets there are: 1 or more.
     pub fn packet_count(&self) -> usize {
-        self.layout.packets.len()
+        self.packets.len()
     }
 
     /// How long all packets are together.
     pub fn total_bytes(&self) -> usize {
-        let payload: usize = self.layout.packets.iter().map(|piece| piece.payload.len()).sum();
-        self.layout.headers.len() + payload
+        let payload: usize = self.packets.iter().map(|piece| piece.payload.len()).sum();
+        self.headers.len() + payload
     }
 
     /// Fills `headers` with a target's own headers, for [`packets`](Self::packets). Allocates nothing once `headers` has room.
     pub fn stamp(&self, stamp: Stamp, headers: &mut Vec<u8>) {
         headers.clear();
-        headers.extend_from_slice(&self.layout.headers);
+        headers.extend_from_slice(&self.headers);
         let (mut at, count) = (0, self.packet_count());
-        for (index, piece) in self.layout.packets.iter().enumerate() {
+        for (index, piece) in self.packets.iter().enumerate() {
             headers[at..at + HEADER_BYTES].copy_from_slice(&stamp.header(index, count).to_bytes());
             at = piece.headers_end as usize;
         }
@@ -121,7 +150,7 @@ impl Burst {
     /// How long each packet's headers are, and where in [`data`](Self::data) its payload is.
     pub(crate) fn pieces(&self) -> impl ExactSizeIterator<Item = (usize, Range<usize>)> {
         let mut at = 0;
-        self.layout.packets.iter().map(move |piece| {
+        self.packets.iter().map(move |piece| {
             let start = std::mem::replace(&mut at, piece.headers_end as usize);
             (at - start, piece.payload.start as usize..piece.payload.end as usize)
         })
@@ -137,19 +166,11 @@ struct Writer<'a> {
     format: Format,
     data: &'a [u8],
     packet_bytes: usize,
-    layout: Layout,
+    layout: &'a mut Layout,
 }
 
-impl<'a> Writer<'a> {
-    fn new(format: Format, data: &'a [u8], packet_bytes: usize) -> Self {
-        // Parameter sets, their picture, and a slice or two.
-        let packets = data.len() / (packet_bytes - 16) + 4;
-        let layout =
-            Layout { headers: Vec::with_capacity(packets * 16 + 128), packets: Vec::with_capacity(packets) };
-        Self { format, data, packet_bytes, layout }
-    }
-
-    fn write(mut self) -> Result<Layout, BurstError> {
+impl Writer<'_> {
+    fn write(mut self) -> Result<(), BurstError> {
         // Units that may share a packet, with their lengths, and how many they are.
         let (mut shared, mut units) = (0..0, 0);
         let mut at = 0;
@@ -172,7 +193,7 @@ impl<'a> Writer<'a> {
             at = unit.end;
         }
         self.put_shared(shared, units);
-        Ok(self.layout)
+        Ok(())
     }
 
     /// The NAL unit whose length is at `at`.

@@ -8,7 +8,7 @@
 mod burst;
 mod depacketise;
 
-pub use burst::{Burst, BurstError, LEAST_PACKET_BYTES};
+pub use burst::{Burst, BurstError, LEAST_PACKET_BYTES, Packetiser};
 pub use depacketise::{AccessUnit, Depacketiser, Dropped};
 
 use super::{h264, h265};
