@@ -270,6 +270,11 @@ impl Stream {
         self.demand.viewers.load(Ordering::Acquire)
     }
 
+    /// Asks the camera for a keyframe, for one who reads a derived stream. However many ask before it hears, it hears it once.
+    pub fn ask_keyframe(&self) {
+        self.demand.keyframe_wanted.notify_one();
+    }
+
     /// What was announced last, by the source that runs or by the one before it.
     pub(crate) fn tracks(&self) -> Option<Arc<Tracks>> {
         lock(&self.way_in).tracks.clone()
