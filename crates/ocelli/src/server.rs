@@ -177,6 +177,9 @@ async fn log_statistics(app: &App, every: Option<Duration>) {
                 push_lost += dropped;
             }
         }
+        if app.cameras.len() < 2 {
+            continue;
+        }
         tracing::info!(
             cameras = app.cameras.len(),
             frames,

@@ -231,6 +231,7 @@ struct Maker {
     codec: Codec,
     rewriter: Rewriter,
     reencoding: Option<Reencoding>,
+    packetiser: nal::Packetiser,
     timeline: Timeline,
     /// The last refusal and its words, so that the words of one that goes on are written once.
     refused: Option<(RewriteError, Arc<str>)>,
@@ -244,6 +245,7 @@ impl Maker {
             key,
             codec: Codec::Jpeg,
             rewriter: Rewriter::new(),
+            packetiser: nal::Packetiser::default(),
             timeline: Timeline::default(),
             refused: None,
             lost: 0,
@@ -269,8 +271,8 @@ impl Maker {
         }
     }
 
-    fn access_unit(&self, format: nal::Format, frame: &Frame) -> Outcome {
-        match nal::Burst::new(format, &frame.data, self.key.packet_bytes) {
+    fn access_unit(&mut self, format: nal::Format, frame: &Frame) -> Outcome {
+        match self.packetiser.packetise(format, &frame.data, self.key.packet_bytes) {
             Ok(burst) => Outcome::Burst(Burst::Nal(burst), Done::AsIs),
             Err(nal::BurstError::PacketLength(_) | nal::BurstError::TooLong(_)) => Outcome::Oversized,
             Err(_) => Outcome::Damaged,

@@ -16,6 +16,8 @@ mod pace;
 mod reencode;
 mod stats;
 mod target;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 use std::sync::Arc;

@@ -31,6 +31,8 @@ pub(super) struct Target {
     seen: Seen,
     /// The log has said that the host refuses packets.
     told_refusal: bool,
+    /// Why the receiver lacks a picture, where those up to the next key cannot be shown without it.
+    needs_key: Option<PushDrop>,
 }
 
 /// What RFC 3550 section 5.1 wants each sender to have of its own, begun at random.
@@ -46,8 +48,8 @@ struct Seen {
     ticks: Option<i64>,
     /// Of `pictures`, as it counts them.
     skipped: u64,
-    /// Of the packets' maker, as it counts them.
-    passed_over: u64,
+    /// Of the packets' maker, as it counts them; it may have worked for others before.
+    passed_over: Option<u64>,
     patience: Duration,
 }
 
@@ -72,6 +74,7 @@ impl Target {
             },
             seen: Seen::default(),
             told_refusal: false,
+            needs_key: None,
             address,
             recoder,
             stream,
@@ -101,6 +104,9 @@ impl Target {
                 self.stats.set_addresses(Some(target), local);
                 self.stats.set_state(PushState::Sending);
                 tracing::info!(camera = %self.stream.name(), to = %self.address.label(), address = %target, "RTP push: sending");
+                if self.needs_key.is_some() {
+                    self.stream.ask_keyframe();
+                }
                 if packet_bytes != self.packet_bytes {
                     self.subscribe(packet_bytes);
                 }
@@ -120,7 +126,7 @@ impl Target {
     fn subscribe(&mut self, packet_bytes: usize) {
         self.packet_bytes = packet_bytes;
         self.pictures = subscribe(&self.stream, packet_bytes, self.recoder.as_ref());
-        (self.seen.skipped, self.seen.passed_over) = (0, 0);
+        (self.seen.skipped, self.seen.passed_over) = (0, None);
     }
 
     async fn take(&mut self, picture: &RtpPicture) {
@@ -146,8 +152,14 @@ impl Target {
         let Some((burst, done)) = burst else { return };
         self.stats.set_refused(None);
         self.note_reencoded(picture);
+        if picture.key {
+            self.needs_key = None;
+        } else if let Some(reason) = self.needs_key {
+            self.stats.dropped_pictures(reason, 1);
+            return;
+        }
         let Some(line) = self.link.line() else {
-            self.stats.dropped_pictures(PushDrop::Unreachable, 1);
+            self.drop_picture(picture, PushDrop::Unreachable);
             return;
         };
         let stamp = Stamp {
@@ -166,14 +178,25 @@ impl Target {
                         captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
                     self.stats.sent_picture(done, latency);
                 } else {
-                    self.stats.dropped_pictures(PushDrop::Socket, 1);
+                    self.drop_picture(picture, PushDrop::Socket);
                 }
                 self.note_refusal(sent.refused);
             }
             Err(error) => {
-                self.stats.dropped_pictures(PushDrop::Unreachable, 1);
+                self.drop_picture(picture, PushDrop::Unreachable);
                 self.link.fail();
                 self.down(&in_words(&error).into());
+            }
+        }
+    }
+
+    /// Leaves a picture out, and with it all that cannot be shown without it.
+    fn drop_picture(&mut self, picture: &RtpPicture, reason: PushDrop) {
+        self.stats.dropped_pictures(reason, 1);
+        if !picture.alone {
+            self.needs_key = Some(reason);
+            if self.link.line().is_some() {
+                self.stream.ask_keyframe();
             }
         }
     }
@@ -182,12 +205,12 @@ impl Target {
     fn note_skipped(&mut self, picture: &RtpPicture) {
         self.pictures.set_want(if picture.alone { Want::Latest } else { Want::Live });
         let skipped = self.pictures.skipped();
-        let behind =
-            (skipped - self.seen.skipped) + picture.passed_over.saturating_sub(self.seen.passed_over);
+        let passed_over = picture.passed_over - self.seen.passed_over.unwrap_or(picture.passed_over);
+        let behind = (skipped - self.seen.skipped) + passed_over;
         if behind > 0 {
             self.stats.dropped_pictures(PushDrop::Behind, behind);
         }
-        (self.seen.skipped, self.seen.passed_over) = (skipped, picture.passed_over);
+        (self.seen.skipped, self.seen.passed_over) = (skipped, Some(picture.passed_over));
         let last = self.seen.ticks.replace(picture.ticks);
         let apart = picture.ticks.saturating_sub(last.unwrap_or(picture.ticks));
         let apart = MediaTime::new(apart, MediaTime::VIDEO_RATE);
