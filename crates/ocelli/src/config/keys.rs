@@ -162,16 +162,14 @@ pub const RTP: Table = Table {
             Kind::Choice(&["auto", "never"]),
             "What is done with JPEGs that RTP cannot carry: encode them anew, or refuse them.",
         ),
-        planned(
+        key(
             "min_fps",
             Kind::Integer(1, 1000, Some(5)),
-            "adaptation to loss",
             "The frame rate is not lowered below this for a receiver that loses packets, in pictures a second.",
         ),
-        planned(
+        key(
             "min_quality",
             Kind::Integer(1, 100, None),
-            "adaptation to loss",
             "The quality is not lowered below this for a receiver that loses packets, 1 to 100. Default: the quality is \
              left alone.",
         ),

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::status::millis;
 use crate::app::App;
-use crate::outputs::rtp::{Push, PushState, PushStats};
+use crate::outputs::rtp::{Push, PushFeedback, PushState, PushStats};
 
 /// One target, as the API shows it.
 #[derive(Debug, Serialize)]
@@ -34,14 +34,35 @@ pub(super) struct PushView {
     refused_by_host: u64,
     done: BTreeMap<&'static str, u64>,
     segmented: bool,
+    rate: f64,
+    quality: Option<u8>,
+    rtcp: Option<RtcpView>,
     latency_p50_ms: Option<f64>,
     latency_p99_ms: Option<f64>,
+}
+
+/// What the receivers of a target say.
+#[derive(Debug, Serialize)]
+struct RtcpView {
+    receivers: u32,
+    loss: Option<f64>,
+    mean_loss: Option<f64>,
+    lost: Option<i32>,
+    jitter_ms: Option<f64>,
+    round_trip_ms: Option<f64>,
+    report_age_seconds: Option<f64>,
+    reports: u64,
+    reports_sent: u64,
+    contradictory: u64,
+    strangers: u64,
+    keyframes_asked: u64,
 }
 
 impl PushView {
     pub(super) fn of(push: &Push) -> Self {
         let stats = push.stats();
         let latency = stats.latency();
+        let feedback = stats.feedback();
         Self {
             target: push.address().label().to_owned(),
             url: push.address().to_string(),
@@ -49,7 +70,7 @@ impl PushView {
             cause: stats.cause().as_deref().map(str::to_owned),
             address: stats.resolved().map(|address| address.to_string()),
             local_address: stats.local().map(|address| address.to_string()),
-            ssrc: stats.ssrc,
+            ssrc: stats.ssrc(),
             pictures: stats.pictures(),
             packets: stats.packets(),
             bytes: stats.bytes(),
@@ -60,8 +81,33 @@ impl PushView {
             refused_by_host: stats.refused_by_host(),
             done: stats.done().map(|(done, count)| (done.as_str(), count)).into(),
             segmented: stats.segments(),
+            rate: feedback.map_or(1.0, |feedback| feedback.step.fraction.part()),
+            quality: feedback.and_then(|feedback| feedback.step.quality),
+            rtcp: feedback.map(|feedback| RtcpView::of(&feedback, stats.strangers())),
             latency_p50_ms: latency.p50.map(millis),
             latency_p99_ms: latency.p99.map(millis),
+        }
+    }
+}
+
+impl RtcpView {
+    fn of(feedback: &PushFeedback, strangers: u64) -> Self {
+        let audience = &feedback.audience;
+        let told = audience.receivers > 0;
+        let ratio = |part: f64| told.then_some((part * 1e4).round() / 1e4);
+        Self {
+            receivers: audience.receivers,
+            loss: ratio(audience.worst_loss),
+            mean_loss: ratio(audience.mean_loss),
+            lost: told.then_some(audience.lost),
+            jitter_ms: told.then_some(millis(audience.jitter)),
+            round_trip_ms: audience.round_trip.map(millis),
+            report_age_seconds: feedback.last_report.map(|last| last.elapsed().as_secs_f64()),
+            reports: feedback.counts.reports,
+            reports_sent: feedback.counts.reports_sent,
+            contradictory: feedback.counts.contradictory,
+            strangers: strangers + feedback.counts.strangers,
+            keyframes_asked: feedback.counts.keyframes_asked,
         }
     }
 }
@@ -104,6 +150,12 @@ pub(super) fn register_pushes(app: &App, registry: &mut Registry) {
         "push_latency_p99_seconds",
         "From capture to the kernel's taking the last packet, 99th percentile",
     );
+    let receivers = gauge(registry, "push_receivers", "Receivers that report");
+    let loss = gauge(registry, "push_loss_ratio", "Part of the packets that the worst receiver lost");
+    let jitter = gauge(registry, "push_jitter_seconds", "Mean deviation of the packets' spacing");
+    let round_trip = gauge(registry, "push_round_trip_seconds", "A packet's way to a receiver and back");
+    let rate = gauge(registry, "push_rate_ratio", "Part of the camera's pictures that is sent");
+    let reports = counter(registry, "push_reports", "Reports of receivers");
     let pictures = counter(registry, "push_pictures", "Pictures sent whole");
     let packets = counter(registry, "push_packets", "RTP packets sent");
     let bytes = counter(registry, "push_bytes", "Bytes of RTP packets sent");
@@ -118,6 +170,14 @@ pub(super) fn register_pushes(app: &App, registry: &mut Registry) {
             if let Some(p99) = stats.latency().p99 {
                 latency.get_or_create(&label).set(p99.as_secs_f64());
             }
+            let feedback = stats.feedback();
+            let audience = feedback.map(|feedback| feedback.audience).unwrap_or_default();
+            receivers.get_or_create(&label).set(audience.receivers.into());
+            loss.get_or_create(&label).set(audience.worst_loss);
+            jitter.get_or_create(&label).set(audience.jitter.as_secs_f64());
+            round_trip.get_or_create(&label).set(audience.round_trip.unwrap_or_default().as_secs_f64());
+            rate.get_or_create(&label).set(feedback.map_or(1.0, |feedback| feedback.step.fraction.part()));
+            reports.get_or_create(&label).inc_by(feedback.map_or(0, |feedback| feedback.counts.reports));
             pictures.get_or_create(&label).inc_by(stats.pictures());
             packets.get_or_create(&label).inc_by(stats.packets());
             bytes.get_or_create(&label).inc_by(stats.bytes());

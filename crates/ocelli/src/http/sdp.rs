@@ -65,7 +65,7 @@ fn answer(camera: &CameraEntry, query: &SdpQuery) -> Result<Response, ApiError> 
     let description = Description {
         origin: Origin {
             // The sender's number is the target's alone, and the time grows with whatever changes.
-            session: push.stats().ssrc.into(),
+            session: push.stats().ssrc().into(),
             version: since_1970.as_secs(),
             address: local.unwrap_or_else(|| Origin::default().address),
         },

@@ -14,6 +14,7 @@ mod openapi;
 mod peers;
 mod processes;
 mod promises;
+mod rtp_feedback;
 mod rtp_in;
 mod rtp_peers;
 mod rtp_push;

@@ -1,7 +1,7 @@
 //! An open way to a target: sends a picture's packets and waits for the socket no longer than a picture is worth.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use ocelli_proto::rtp::Stamp;
@@ -32,6 +32,10 @@ pub(super) struct Line {
 pub(super) struct Sent {
     /// All of its packets went out.
     pub(super) whole: bool,
+    /// Those that did.
+    pub(super) packets: usize,
+    /// How long these are together, RTP headers included.
+    pub(super) bytes: usize,
     /// The host has refused packets meanwhile.
     pub(super) refused: bool,
 }
@@ -56,6 +60,11 @@ impl Line {
     /// Where it begins.
     pub(super) fn local(&self) -> Option<SocketAddr> {
         self.pair.local_address()
+    }
+
+    /// The socket for RTCP, where there is one and it was not taken before.
+    pub(super) fn take_rtcp(&mut self) -> Option<UdpSocket> {
+        self.pair.rtcp.take()
     }
 
     /// How long RTP packets may be here.
@@ -85,7 +94,7 @@ impl Line {
         for _ in 0..progress.refusals {
             stats.host_refused();
         }
-        ended.map(|()| Sent { whole, refused: progress.refusals > 0 })
+        ended.map(|()| Sent { whole, packets: progress.packets, bytes, refused: progress.refusals > 0 })
     }
 
     async fn send_stamped(

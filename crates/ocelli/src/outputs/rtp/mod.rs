@@ -5,11 +5,14 @@
 //! and shared payload to the kernel, dozens of packets by one system call. No target waits for another, and the camera for
 //! none: one that is behind goes on with the newest picture.
 //!
+//! What receivers report of their loss (RTCP) is shown, and lowers how many pictures are sent as long as it is high.
+//!
 //! A target never gives up. Packets that a host refuses are counted, and the next ones sent all the same: the receiver may
 //! come back. Where there is no way to the host, it is looked up and tried again after a while.
 
 mod address;
 mod bursts;
+mod feedback;
 mod line;
 mod link;
 mod pace;
@@ -23,11 +26,12 @@ mod timeline;
 use std::sync::Arc;
 
 use ocelli_hub::Stream;
+use ocelli_proto::rtcp::adapt::Bounds;
 use tokio::task::AbortHandle;
 
 pub use address::PushAddress;
 pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture, usual_payload_type};
-pub use stats::{PushDrop, PushState, PushStats};
+pub use stats::{PushDrop, PushFeedback, PushState, PushStats};
 pub use timeline::Timeline;
 
 use crate::transcode::Recoder;
@@ -66,7 +70,11 @@ impl Push {
     pub fn start(stream: &Arc<Stream>, address: PushAddress, options: RtpOptions, recoder: &Recoder) -> Self {
         let stats = PushStats::new(address.ssrc.unwrap_or_else(|| fastrand::u32(..)));
         let recoder = (options.reencode == Reencode::Auto).then(|| recoder.clone());
-        let target = Target::new(stream.clone(), address.clone(), recoder, stats.clone());
+        let bounds = Bounds {
+            min_fps: address.min_fps.unwrap_or(options.min_fps).into(),
+            min_quality: address.min_quality.or(options.min_quality).filter(|_| recoder.is_some()),
+        };
+        let target = Target::new(stream.clone(), address.clone(), bounds, recoder, stats.clone());
         let task = tokio::spawn(target.run()).abort_handle();
         Self { address, stats, task }
     }

@@ -1,9 +1,12 @@
 //! A target's numbers, for `/stats`, metrics and the log.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use ocelli_proto::rtcp::adapt::Step;
+use ocelli_proto::rtcp::{Audience, SenderCounts};
 
 use super::bursts::Done;
 use crate::histogram::Histogram;
@@ -41,12 +44,21 @@ pub enum PushDrop {
     Damaged,
     /// It is longer than RTP can say, or than packets of this length can carry.
     Oversized,
+    /// It was left out to lower the rate, for a receiver that loses packets.
+    Adapted,
 }
 
 impl PushDrop {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Behind, Self::Socket, Self::Unreachable, Self::Refused, Self::Damaged, Self::Oversized];
+    pub const ALL: [Self; 7] = [
+        Self::Behind,
+        Self::Socket,
+        Self::Unreachable,
+        Self::Refused,
+        Self::Damaged,
+        Self::Oversized,
+        Self::Adapted,
+    ];
 
     /// One word for it, as `/stats` and metrics have it.
     pub fn as_str(self) -> &'static str {
@@ -57,21 +69,35 @@ impl PushDrop {
             Self::Refused => "refused",
             Self::Damaged => "damaged",
             Self::Oversized => "oversized",
+            Self::Adapted => "adapted",
         }
     }
+}
+
+/// What the receivers of a target say (RTCP), and what is done about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PushFeedback {
+    /// What they say.
+    pub audience: Audience,
+    /// What was counted of it.
+    pub counts: SenderCounts,
+    /// When the last report came.
+    pub last_report: Option<Instant>,
+    /// What is sent of the camera's pictures.
+    pub step: Step,
 }
 
 /// One target's numbers. They outlive the target's sockets, and begin anew with the target.
 #[derive(Debug)]
 pub struct PushStats {
-    /// The sender's number.
-    pub ssrc: u32,
+    ssrc: AtomicU32,
     pictures: AtomicU64,
     packets: AtomicU64,
     bytes: AtomicU64,
     dropped: [AtomicU64; PushDrop::ALL.len()],
     done: [AtomicU64; Done::ALL.len()],
     refused_by_host: AtomicU64,
+    strangers: AtomicU64,
     segments: AtomicBool,
     rest: Mutex<Rest>,
 }
@@ -87,18 +113,20 @@ struct Rest {
     resolved: Option<SocketAddr>,
     local: Option<SocketAddr>,
     latency: Histogram,
+    feedback: Option<PushFeedback>,
 }
 
 impl PushStats {
     pub(super) fn new(ssrc: u32) -> Arc<Self> {
         Arc::new(Self {
-            ssrc,
+            ssrc: AtomicU32::new(ssrc),
             pictures: AtomicU64::new(0),
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             dropped: Default::default(),
             done: Default::default(),
             refused_by_host: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
             segments: AtomicBool::new(true),
             rest: Mutex::new(Rest {
                 state: PushState::Starting,
@@ -108,8 +136,14 @@ impl PushStats {
                 resolved: None,
                 local: None,
                 latency: Histogram::default(),
+                feedback: None,
             }),
         })
+    }
+
+    /// The sender's number.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc.load(Ordering::Relaxed)
     }
 
     /// Pictures sent whole, those among them that say that the camera is lost.
@@ -186,6 +220,28 @@ impl PushStats {
     /// From the camera's taking a picture to the kernel's taking its last packet, over the last few thousand.
     pub fn latency(&self) -> Latency {
         Latency::of(&self.rest().latency)
+    }
+
+    /// What the receivers say, and what is done about it; `None` while there is no port for it.
+    pub fn feedback(&self) -> Option<PushFeedback> {
+        self.rest().feedback
+    }
+
+    /// RTCP datagrams that were no RTCP, or of another host than the target.
+    pub fn strangers(&self) -> u64 {
+        self.strangers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_ssrc(&self, ssrc: u32) {
+        self.ssrc.store(ssrc, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_feedback(&self, feedback: Option<PushFeedback>) {
+        self.rest().feedback = feedback;
+    }
+
+    pub(super) fn stranger(&self) {
+        self.strangers.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, packets: usize, bytes: usize) {

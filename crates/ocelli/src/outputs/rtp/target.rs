@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use ocelli_hub::{DerivedReader, Next, Stream, Want};
 use ocelli_media::MediaTime;
+use ocelli_proto::rtcp::adapt::Bounds;
 use ocelli_proto::rtp::Stamp;
 
 use super::address::PushAddress;
 use super::bursts::{Outcome, RtpBursts, RtpPicture};
+use super::feedback::{Event, Feedback};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
 use crate::transcode::Recoder;
@@ -26,9 +28,12 @@ pub(super) struct Target {
     link: Link,
     /// The length of packets that `pictures` was asked for.
     packet_bytes: usize,
+    /// The quality that `pictures` was asked for.
+    quality: Option<u8>,
     pictures: DerivedReader<RtpPicture>,
     numbers: Numbers,
     seen: Seen,
+    feedback: Feedback,
     /// The log has said that the host refuses packets.
     told_refusal: bool,
     /// Why the receiver lacks a picture, where those up to the next key cannot be shown without it.
@@ -57,6 +62,7 @@ impl Target {
     pub(super) fn new(
         stream: Arc<Stream>,
         address: PushAddress,
+        bounds: Bounds,
         recoder: Option<Recoder>,
         stats: Arc<PushStats>,
     ) -> Self {
@@ -65,10 +71,12 @@ impl Target {
         let packet_bytes = address.packet_bytes((guess, 0).into());
         Self {
             link: Link::new(&address),
-            pictures: subscribe(&stream, packet_bytes, recoder.as_ref()),
+            pictures: subscribe(&stream, packet_bytes, recoder.as_ref(), None),
             packet_bytes,
+            quality: None,
+            feedback: Feedback::new(&address, bounds, stats.clone()),
             numbers: Numbers {
-                ssrc: stats.ssrc,
+                ssrc: stats.ssrc(),
                 sequence: fastrand::u16(..),
                 timestamp_offset: fastrand::u32(..),
             },
@@ -87,6 +95,7 @@ impl Target {
         loop {
             tokio::select! {
                 change = self.link.change() => self.changed(change),
+                event = self.feedback.event() => self.heard(event),
                 next = self.pictures.next() => match next {
                     Ok(Next::Piece(picture)) => self.take(&picture).await,
                     Ok(Next::Lost { pieces }) => self.stats.dropped_pictures(PushDrop::Behind, pieces),
@@ -101,6 +110,8 @@ impl Target {
         match (change, self.link.line()) {
             (Change::Up, Some(line)) => {
                 let (target, local, packet_bytes) = (line.target(), line.local(), line.packet_bytes());
+                let rtcp = line.take_rtcp().filter(|_| self.address.rtcp);
+                self.feedback.open(rtcp, target);
                 self.stats.set_addresses(Some(target), local);
                 self.stats.set_state(PushState::Sending);
                 tracing::info!(camera = %self.stream.name(), to = %self.address.label(), address = %target, "RTP push: sending");
@@ -117,20 +128,39 @@ impl Target {
     }
 
     fn down(&mut self, cause: &Arc<str>) {
+        self.feedback.close();
         self.stats.set_addresses(None, None);
         if self.stats.set_state(PushState::Waiting { cause: cause.clone() }) {
             tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: cannot send: {cause}");
         }
     }
 
+    fn heard(&mut self, event: Event) {
+        match event {
+            Event::Keyframe => self.stream.ask_keyframe(),
+            // A number that was asked for is kept: receivers know the stream by it.
+            Event::Collision if self.address.ssrc.is_some() => {
+                tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: somebody else sends there with the same ssrc");
+            }
+            Event::Collision => {
+                self.numbers.ssrc = fastrand::u32(..);
+                self.stats.set_ssrc(self.numbers.ssrc);
+                self.feedback.change_ssrc(self.numbers.ssrc);
+                tracing::info!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: somebody else sends there with the same ssrc; took another");
+            }
+        }
+    }
+
     fn subscribe(&mut self, packet_bytes: usize) {
         self.packet_bytes = packet_bytes;
-        self.pictures = subscribe(&self.stream, packet_bytes, self.recoder.as_ref());
+        self.pictures = subscribe(&self.stream, packet_bytes, self.recoder.as_ref(), self.quality);
         (self.seen.skipped, self.seen.passed_over) = (0, None);
     }
 
     async fn take(&mut self, picture: &RtpPicture) {
-        self.note_skipped(picture);
+        if !self.is_wanted(picture) {
+            return;
+        }
         let burst = match &picture.outcome {
             Outcome::Burst(burst, done) => Some((burst, *done)),
             Outcome::Refused(why) => {
@@ -172,6 +202,8 @@ impl Target {
         self.numbers.sequence = self.numbers.sequence.wrapping_add(burst.packet_count() as u16);
         match line.send(burst, stamp, self.seen.patience, &self.stats).await {
             Ok(sent) => {
+                let last_sequence = stamp.sequence.wrapping_add(sent.packets as u16).wrapping_sub(1);
+                self.feedback.sent(&sent, last_sequence, stamp.timestamp, picture.captured);
                 if sent.whole {
                     let captured = picture.captured.filter(|_| !picture.notice);
                     let latency =
@@ -190,6 +222,25 @@ impl Target {
         }
     }
 
+    /// Whether a picture is to be sent: once, and as far as the receivers' loss allows.
+    fn is_wanted(&mut self, picture: &RtpPicture) -> bool {
+        // Sent already, in another quality or length of packets.
+        if picture.alone && self.seen.ticks == Some(picture.ticks) {
+            return false;
+        }
+        let behind = self.note_skipped(picture);
+        if !self.feedback.passes(picture, behind) {
+            self.stats.dropped_pictures(PushDrop::Adapted, 1);
+            return false;
+        }
+        if self.feedback.quality() != self.quality {
+            // The next picture is the first in the other quality.
+            self.quality = self.feedback.quality();
+            self.subscribe(self.packet_bytes);
+        }
+        true
+    }
+
     /// Leaves a picture out, and with it all that cannot be shown without it.
     fn drop_picture(&mut self, picture: &RtpPicture, reason: PushDrop) {
         self.stats.dropped_pictures(reason, 1);
@@ -201,8 +252,8 @@ impl Target {
         }
     }
 
-    /// Counts what went by unsent, and learns how far pictures are apart.
-    fn note_skipped(&mut self, picture: &RtpPicture) {
+    /// Counts what went by unsent, and learns how far pictures are apart. How many went by.
+    fn note_skipped(&mut self, picture: &RtpPicture) -> u64 {
         self.pictures.set_want(if picture.alone { Want::Latest } else { Want::Live });
         let skipped = self.pictures.skipped();
         let passed_over = picture.passed_over - self.seen.passed_over.unwrap_or(picture.passed_over);
@@ -216,6 +267,7 @@ impl Target {
         let apart = MediaTime::new(apart, MediaTime::VIDEO_RATE);
         let apart = apart.since(MediaTime::new(0, MediaTime::VIDEO_RATE)) / (behind as u32 + 1);
         self.seen.patience = apart.clamp(LEAST_PATIENCE, MOST_PATIENCE);
+        behind
     }
 
     /// Says once why pictures are encoded anew, and once that they no longer are.
@@ -243,6 +295,11 @@ impl Target {
     }
 }
 
-fn subscribe(stream: &Stream, packet_bytes: usize, recoder: Option<&Recoder>) -> DerivedReader<RtpPicture> {
-    stream.derive(&RtpBursts { packet_bytes, recoder: recoder.cloned(), quality: None }, Want::Latest)
+fn subscribe(
+    stream: &Stream,
+    packet_bytes: usize,
+    recoder: Option<&Recoder>,
+    quality: Option<u8>,
+) -> DerivedReader<RtpPicture> {
+    stream.derive(&RtpBursts { packet_bytes, recoder: recoder.cloned(), quality }, Want::Latest)
 }

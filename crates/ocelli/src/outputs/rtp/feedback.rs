@@ -1,0 +1,307 @@
+//! What a target's receivers say of its packets (RTCP, RFC 3550 section 6), and what is done about it.
+//!
+//! Reports go to the port above the target's from the port above ours, and come back there; to a group they go as the
+//! pictures do, and the port of the group is listened at. Reports of one host are believed only from that host. Where
+//! the port above ours is taken there are none, and nothing else is missing.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use ocelli_media::MediaTime;
+use ocelli_proto::rtcp::adapt::{Adaptation, Bounds, Gate};
+use ocelli_proto::rtcp::{Report, SenderSession, SenderSetup, SentPicture};
+use ocelli_proto::rtp::HEADER_BYTES;
+use socket2::SockRef;
+use tokio::time::{Instant, Sleep};
+
+use super::address::PushAddress;
+use super::bursts::RtpPicture;
+use super::line::Sent;
+use super::stats::{PushFeedback, PushStats};
+
+/// A compound packet of 31 blocks and a name of 255 bytes fits.
+const DATAGRAM_BYTES: usize = 1500;
+/// How long the camera's rate is measured before it is believed.
+const MEASURE: Duration = Duration::from_secs(1);
+/// What the newest measurement of the camera's rate weighs.
+const NEWEST_WEIGHS: f64 = 0.2;
+
+/// What the receivers of a target want of its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// One of them cannot go on without a keyframe.
+    Keyframe,
+    /// Somebody else sends with this target's number.
+    Collision,
+}
+
+/// The reports of one target.
+pub(super) struct Feedback {
+    session: SenderSession,
+    adaptation: Adaptation,
+    gate: Gate,
+    camera: CameraRate,
+    began: Instant,
+    way: Option<Way>,
+    /// Wakes at `due`.
+    timer: Pin<Box<Sleep>>,
+    due: Duration,
+    datagram: Box<[u8; DATAGRAM_BYTES]>,
+    out: Vec<u8>,
+    reports: Vec<Report>,
+    stats: Arc<PushStats>,
+}
+
+/// Where reports go and come from.
+struct Way {
+    socket: tokio::net::UdpSocket,
+    target: SocketAddr,
+}
+
+/// How many pictures a second the camera gives, by its own times.
+#[derive(Debug, Default)]
+struct CameraRate {
+    since: Option<i64>,
+    pictures: u64,
+    fps: f64,
+}
+
+impl CameraRate {
+    /// Counts `pictures`, the last of which was taken at `ticks`. Whether there is a new measurement.
+    fn count(&mut self, ticks: i64, pictures: u64) -> bool {
+        let Some(since) = self.since else {
+            self.since = Some(ticks);
+            return false;
+        };
+        self.pictures += pictures;
+        let passed =
+            MediaTime::new(ticks, MediaTime::VIDEO_RATE).since(MediaTime::new(since, MediaTime::VIDEO_RATE));
+        if passed < MEASURE {
+            return false;
+        }
+        let newest = self.pictures as f64 / passed.as_secs_f64();
+        self.fps += (newest - self.fps) * if self.fps == 0.0 { 1.0 } else { NEWEST_WEIGHS };
+        (self.since, self.pictures) = (Some(ticks), 0);
+        true
+    }
+}
+
+impl Feedback {
+    /// Reports about what is sent to `address`. Silent until it is opened.
+    pub(super) fn new(address: &PushAddress, bounds: Bounds, stats: Arc<PushStats>) -> Self {
+        let is_group = address.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_multicast());
+        let setup = SenderSetup {
+            ssrc: stats.ssrc(),
+            cname: cname().to_owned(),
+            rate: MediaTime::VIDEO_RATE,
+            unicast: !is_group,
+        };
+        Self {
+            session: SenderSession::new(setup),
+            adaptation: Adaptation::new(bounds),
+            gate: Gate::default(),
+            camera: CameraRate::default(),
+            began: Instant::now(),
+            way: None,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            due: Duration::ZERO,
+            datagram: Box::new([0; DATAGRAM_BYTES]),
+            out: Vec::new(),
+            reports: Vec::new(),
+            stats,
+        }
+    }
+
+    /// There is a way to `target`, which is where RTP goes, and perhaps a socket for reports.
+    pub(super) fn open(&mut self, socket: Option<UdpSocket>, target: SocketAddr) {
+        self.close();
+        let next_port = target.port().checked_add(1);
+        self.way = socket.zip(next_port).and_then(|(socket, port)| {
+            let socket = tokio::net::UdpSocket::from_std(socket).ok()?;
+            Some(Way { socket, target: SocketAddr::new(target.ip(), port) })
+        });
+        self.show();
+    }
+
+    /// There is no way to the target any more.
+    pub(super) fn close(&mut self) {
+        self.way = None;
+        self.show();
+    }
+
+    /// Whether a picture is to be sent, or left out to lower the rate. `behind` others were before it.
+    pub(super) fn passes(&mut self, picture: &RtpPicture, behind: u64) -> bool {
+        // A notice has a rate of its own; and where pictures need one another none can be left out.
+        if picture.notice || !picture.alone {
+            return true;
+        }
+        if self.camera.count(picture.ticks, behind + 1) {
+            let receivers = self.session.audience().receivers;
+            if self.adaptation.poll(self.began.elapsed(), self.camera.fps, receivers) {
+                self.show();
+            }
+        }
+        self.gate.passes(self.adaptation.step().fraction)
+    }
+
+    /// The quality that pictures are to be encoded in; `None`: as they are.
+    pub(super) fn quality(&self) -> Option<u8> {
+        self.adaptation.step().quality
+    }
+
+    /// Counts what was sent of a picture.
+    pub(super) fn sent(
+        &mut self,
+        sent: &Sent,
+        last_sequence: u16,
+        timestamp: u32,
+        captured: Option<SystemTime>,
+    ) {
+        if self.way.is_none() || sent.packets == 0 {
+            return;
+        }
+        let picture = SentPicture {
+            packets: sent.packets as u32,
+            payload_bytes: (sent.bytes - HEADER_BYTES * sent.packets) as u64,
+            last_sequence,
+            timestamp,
+            // A picture whose time is not known is taken for one of this moment.
+            captured: captured.unwrap_or_else(SystemTime::now),
+        };
+        self.session.sent(self.began.elapsed(), &picture, &mut fastrand::f64);
+    }
+
+    /// Waits until the receivers want something; meanwhile, sends reports and reads them. Cancel-safe.
+    pub(super) async fn event(&mut self) -> Event {
+        loop {
+            self.arm();
+            let Some(way) = &self.way else { return std::future::pending().await };
+            tokio::select! {
+                // Where the host refuses reports, which many players do, there is nothing to read.
+                Ok((length, from)) = way.socket.recv_from(&mut self.datagram[..]) => {
+                    if let Some(event) = self.read(length, from) {
+                        return event;
+                    }
+                }
+                () = &mut self.timer => self.write(),
+            }
+        }
+    }
+
+    fn arm(&mut self) {
+        let due = self.session.due();
+        if due != self.due || self.timer.is_elapsed() {
+            self.due = due;
+            let at = self.began.checked_add(due).unwrap_or_else(|| Instant::now() + IDLE);
+            self.timer.as_mut().reset(at);
+        }
+    }
+
+    fn read(&mut self, length: usize, from: SocketAddr) -> Option<Event> {
+        let Some(way) = &self.way else { return None };
+        let expected = way.target.ip();
+        if !expected.is_multicast() && from.ip().to_canonical() != expected.to_canonical() {
+            self.stats.stranger();
+            return None;
+        }
+        let now = self.began.elapsed();
+        let heard = match self.session.datagram(now, &self.datagram[..length], &mut self.reports) {
+            Ok(heard) => heard,
+            Err(error) => {
+                self.stats.stranger();
+                tracing::debug!(%from, "no RTCP: {error}");
+                return None;
+            }
+        };
+        for report in self.reports.drain(..) {
+            self.adaptation.report(now, &report);
+        }
+        self.show();
+        if heard.collision {
+            return Some(Event::Collision);
+        }
+        heard.keyframe.then_some(Event::Keyframe)
+    }
+
+    fn write(&mut self) {
+        self.out.clear();
+        let now = self.began.elapsed();
+        if self.session.poll(now, SystemTime::now(), &mut fastrand::f64, &mut self.out) {
+            self.send();
+            self.show();
+        }
+    }
+
+    /// Takes another number.
+    pub(super) fn change_ssrc(&mut self, ssrc: u32) {
+        self.out.clear();
+        if self.session.change_ssrc(self.began.elapsed(), SystemTime::now(), ssrc, &mut self.out) {
+            self.send();
+        }
+        self.show();
+    }
+
+    /// Past the runtime, which may be going down: a report that cannot be sent at once is not worth waiting for.
+    fn send(&self) {
+        if let Some(way) = &self.way
+            && let Err(error) = SockRef::from(&way.socket).send_to(&self.out, &way.target.into())
+        {
+            tracing::debug!(to = %way.target, "a report was not sent: {error}");
+        }
+    }
+
+    fn show(&self) {
+        let audience = self.session.audience();
+        self.stats.set_feedback(self.way.is_some().then(|| PushFeedback {
+            audience,
+            counts: self.session.counts(),
+            last_report: audience.last_heard.and_then(|heard| self.began.into_std().checked_add(heard)),
+            step: self.adaptation.step(),
+        }));
+    }
+}
+
+/// Says farewell.
+impl Drop for Feedback {
+    fn drop(&mut self) {
+        self.out.clear();
+        if self.session.bye(self.began.elapsed(), SystemTime::now(), &mut self.out) {
+            self.send();
+        }
+    }
+}
+
+/// How long the timer sleeps while nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// This program's name in reports: 96 random bits, the same as long as it runs (RFC 7022 section 4.2).
+fn cname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| format!("{:024x}", fastrand::u128(..) >> 32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cameras_rate_is_that_of_its_own_times() {
+        let mut rate = CameraRate::default();
+        assert!(!rate.count(1000, 1));
+        let measured: Vec<bool> = (1..=60).map(|picture| rate.count(1000 + 3000 * picture, 1)).collect();
+        assert_eq!(measured.iter().filter(|measured| **measured).count(), 2);
+        assert!((rate.fps - 30.0).abs() < 1e-9, "{}", rate.fps);
+        // Pictures that were passed over are the camera's too.
+        for picture in 1..=300 {
+            rate.count(181_000 + 12_000 * picture, 2);
+        }
+        assert!((14.9..16.0).contains(&rate.fps), "{}", rate.fps);
+    }
+
+    #[test]
+    fn the_name_is_random_and_stays() {
+        assert!(cname().len() == 24 && cname() == cname());
+    }
+}
