@@ -43,6 +43,11 @@ pub(super) fn optimised(directory: &TempDir, size: (usize, usize)) -> Jpeg {
     Jpeg { name: "libjpeg-turbo, optimised", data, size }
 }
 
+/// One of several pictures that differ in their tables and their scans.
+pub(super) fn of_quality(directory: &TempDir, size: (usize, usize), quality: u8) -> Vec<u8> {
+    cjpeg(directory, size, &format!("-quality {quality} -optimize"))
+}
+
 /// The standard tables have 162 symbols of AC, 12 of DC; optimised ones have those that occur.
 fn is_unusual(table: &[u8]) -> bool {
     let symbols = table[1..17].iter().map(|count| usize::from(*count)).sum::<usize>();

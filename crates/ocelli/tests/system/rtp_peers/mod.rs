@@ -5,6 +5,8 @@
 
 mod captures;
 mod corpus;
+mod loss;
 mod pictures;
 mod players;
 mod program;
+mod relay;

@@ -104,6 +104,32 @@ fn every_encoders_pictures_arrive_pixel_for_pixel() {
     server.stop();
 }
 
+#[test]
+fn every_encoders_pictures_come_back_pixel_for_pixel() {
+    if !installed(&["ffmpeg", "gst-launch-1.0", "cjpeg"]) {
+        return;
+    }
+    let directory = directory();
+    let pictures = corpus::all(&directory);
+    let ports: Vec<_> = pictures.iter().map(|_| free_port()).collect();
+    let cameras = ports.iter().enumerate().map(|(index, port)| {
+        format!("[cameras.back{index}]\nsource = \"rtp://127.0.0.1:{port}?codec=jpeg\"\n")
+    });
+    let receiver = Server::configured(&cameras.collect::<String>());
+    let sender = pushed(&directory, &pictures, |index| vec![ports[index]]);
+    let mut files = Vec::new();
+    for (index, picture) in pictures.iter().enumerate() {
+        receiver.until_state(&format!("back{index}"), "ready");
+        let snapshot = receiver.get(&format!("/cameras/back{index}/snapshot"));
+        std::fs::write(directory.path().join(format!("back-{index}.jpg")), snapshot.body).unwrap();
+        files.push((format!("back-{index}.jpg"), in_blocks(picture.size)));
+    }
+    let originals = originals(&directory, &pictures);
+    assert_eq!(different(&pictures, &originals, &decode(&directory, &files)), [""; 0]);
+    sender.stop();
+    receiver.stop();
+}
+
 /// A camera whose pictures have optimised Huffman tables, its size in whole units, and a port that it is pushed to.
 fn optimised() -> (TempDir, Server, u16, Planes) {
     let (directory, port, size) = (directory(), free_port(), (320, 240));
