@@ -81,7 +81,7 @@ fn the_predecessors_examples_say_in_one_warning_what_is_not_there_yet() {
 
 #[test]
 fn configurations_in_the_documents_load() {
-    for document in ["README.md", "docs/configuration.md"] {
+    for document in ["README.md", "docs/configuration.md", "docs/rtp.md"] {
         let text = text(document);
         let blocks: Vec<&str> = text
             .split("```toml\n")

@@ -5,6 +5,7 @@
 
 mod captures;
 mod corpus;
+mod documents;
 mod loss;
 mod pictures;
 mod players;

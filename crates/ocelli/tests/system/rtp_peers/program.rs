@@ -112,6 +112,21 @@ pub(super) fn run(directory: &TempDir, line: &str) -> String {
     Running::start(directory, line).ends(line)
 }
 
+/// A Python that has OpenCV: of several that are installed, Debian's packages are for its own.
+pub(super) fn python_with_opencv() -> Option<&'static str> {
+    let has_opencv = |python: &&str| {
+        let mut command = Command::new(python);
+        command.args(["-c", "import cv2"]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let found = ["python3", "/usr/bin/python3"].into_iter().find(has_opencv);
+    assert!(found.is_some() || !is_debian(), "Python has no OpenCV; run scripts/setup.sh test");
+    if found.is_none() {
+        eprintln!("left out: Python with OpenCV is not installed");
+    }
+    found
+}
+
 /// VLC without windows, sound and words drawn over its pictures. It refuses to run as root, and is nobody there.
 pub(super) fn vlc(directory: &TempDir, arguments: &str) -> Running {
     let mut command = Command::new("vlc");

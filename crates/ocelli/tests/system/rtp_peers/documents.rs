@@ -1,0 +1,290 @@
+//! Every command and file of docs/rtp.md, taken out of it and run. Only addresses, ports and names of files are exchanged,
+//! cameras are test patterns, and what shows pictures in a window is replaced by what takes them without one.
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::program::{Running, as_nobody, directory, free_port, installed, python_with_opencv};
+use crate::client::size;
+use crate::processes::{SOON, until};
+use crate::server::Server;
+
+/// A block of the document.
+#[derive(Clone)]
+struct Block {
+    name: String,
+    language: String,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rtp.md");
+    let document = std::fs::read_to_string(file).unwrap();
+    let mut name = None;
+    let mut lines = document.lines();
+    let mut blocks = Vec::new();
+    while let Some(line) = lines.next() {
+        if let Some(rest) = line.strip_prefix("<!-- test: ") {
+            name = Some(rest.trim_end_matches(" -->").to_owned());
+        } else if let Some(language) = line.strip_prefix("```") {
+            let text: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            let name = name.take().unwrap_or_else(|| panic!("a block without a test: {text:?}"));
+            blocks.push(Block { name, language: language.to_owned(), text: text.join("\n") });
+        }
+    }
+    blocks
+}
+
+/// The block called `name`, with each first text exchanged for its second, of which the first must be there.
+fn block(name: &str, exchanges: &[(&str, &str)]) -> Block {
+    let mut block = blocks().into_iter().find(|block| block.name == name).unwrap();
+    for (from, to) in exchanges {
+        assert!(block.text.contains(from), "{name} has no {from:?}: {}", block.text);
+        block.text = block.text.replace(from, to);
+    }
+    block
+}
+
+/// Blocks that take the pictures of a camera called front, whose file begins with `push`.
+const RECEIVERS: [&str; 8] = [
+    "ffplay",
+    "ffmpeg",
+    "ffplay-http",
+    "gstreamer-jpeg",
+    "gstreamer-sdp",
+    "vlc",
+    "opencv-ffmpeg",
+    "opencv-gstreamer",
+];
+
+/// The other blocks.
+const OTHERS: [&str; 11] = [
+    "push",
+    "patch",
+    "description",
+    "gstreamer-h264",
+    "multicast",
+    "multicast-ffplay",
+    "multicast-gstreamer",
+    "receive-jpeg",
+    "ffmpeg-sends-jpeg",
+    "gstreamer-sends-jpeg",
+    "receive-sdp",
+];
+
+#[test]
+fn every_block_of_the_document_has_its_test() {
+    let known: BTreeSet<_> = RECEIVERS.into_iter().chain(OTHERS).chain(["ffmpeg-sends-sdp"]).collect();
+    let blocks = blocks();
+    let found: BTreeSet<_> = blocks.iter().map(|block| block.name.as_str()).collect();
+    assert_eq!(found, known);
+    assert_eq!(blocks.len(), found.len(), "two blocks have one name");
+}
+
+const DOCUMENTED_CAMERA: &str = "v4l2:///dev/video0?width=1280&height=720&fps=30";
+const PATTERN: &str = "pattern:?width=320&height=240&fps=10";
+
+/// A camera's table in which everything of the machine is exchanged.
+fn camera(table: &str, name: &str, target: &str) -> String {
+    let target_there = if table == "push" { "192.168.1.20:5000" } else { "239.255.0.1:5000" };
+    let name = format!("[cameras.{name}]");
+    block(table, &[(DOCUMENTED_CAMERA, PATTERN), ("[cameras.front]", &name), (target_there, target)]).text
+        + "\n"
+}
+
+/// The block run by a shell, or by Python.
+fn start(directory: &TempDir, block: &Block) -> Running {
+    let mut command = match block.language.as_str() {
+        "sh" => Command::new("sh"),
+        "python" => Command::new(python_with_opencv().unwrap()),
+        other => panic!("{}: {other}", block.name),
+    };
+    command.arg("-c").arg(&block.text).env("SDL_VIDEODRIVER", "dummy");
+    if block.text.starts_with("vlc ") {
+        as_nobody(directory, &mut command);
+    }
+    Running::of(directory, command)
+}
+
+/// Whether a program that plays has shown a picture: ffplay says how late it is then, VLC has written it.
+fn plays(name: &str, running: &mut Running, directory: &TempDir) -> bool {
+    match name {
+        "vlc" => {
+            std::fs::metadata(directory.path().join("shown.yuv")).is_ok_and(|file| file.len() > 320 * 240)
+        }
+        _ if name.contains("ffplay") => {
+            let said = running.said();
+            said.split('\r').any(|line| line.contains("M-V:") && !line.contains("nan"))
+        }
+        _ => running.has_ended(),
+    }
+}
+
+/// Waits until each has shown pictures, however long the others take.
+fn all_play(directory: &TempDir, mut players: Vec<(&str, Running)>) {
+    let deadline = Instant::now() + SOON;
+    while !players.is_empty() {
+        players.retain_mut(|(name, running)| !plays(name, running, directory));
+        let left: Vec<_> = players.iter().map(|(name, running)| (*name, running.said())).collect();
+        assert!(Instant::now() < deadline, "not shown within {SOON:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The exchanges by which a receiver's block runs without a window, and ends where it can.
+fn without_window(name: &str) -> Vec<(&'static str, &'static str)> {
+    match name {
+        "ffmpeg" => vec![("-t 10", "-t 1")],
+        "vlc" => vec![(
+            "vlc ",
+            "vlc -I dummy --no-audio --no-osd --no-video-title-show --vout=yuv --yuv-file=shown.yuv ",
+        )],
+        _ if name.contains("gstreamer") && !name.starts_with("opencv") => {
+            vec![("autovideosink", "fakesink num-buffers=3")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A receiver's block, for the camera `name` that is pushed to `port`.
+fn receiver(kind: &str, server: &Server, name: &str, port: u16) -> Block {
+    let block = block(kind, &without_window(kind));
+    let text = block
+        .text
+        .replace("192.168.1.10:8080", &server.address().to_string())
+        .replace("192.168.1.20", "127.0.0.1")
+        .replace("/cameras/front/", &format!("/cameras/{name}/"))
+        .replace("port=5000", &format!("port={port}"))
+        .replace("=eth0", "=lo")
+        .replace("front.", &format!("{name}."));
+    Block { text, ..block }
+}
+
+/// Gets the description of a camera's stream, as the document does.
+fn describe(directory: &TempDir, server: &Server, name: &str) {
+    start(directory, &receiver("description", server, name, 0)).ends("curl");
+}
+
+#[test]
+fn what_the_document_receives_with_shows_a_pushed_camera() {
+    let programs = ["ffplay", "ffmpeg", "gst-launch-1.0", "vlc", "curl"];
+    if !installed(&programs) || python_with_opencv().is_none() {
+        return;
+    }
+    let directory = directory();
+    let ports = RECEIVERS.map(|_| free_port());
+    let cameras = RECEIVERS.iter().zip(ports);
+    let configuration: String =
+        cameras.clone().map(|(name, port)| camera("push", name, &format!("127.0.0.1:{port}"))).collect();
+    let server = Server::configured(&configuration);
+    let mut players = Vec::new();
+    for (kind, port) in cameras {
+        describe(&directory, &server, kind);
+        players.push((*kind, start(&directory, &receiver(kind, &server, kind, port))));
+    }
+    all_play(&directory, players);
+    for file in ["ffmpeg.mkv", "opencv-ffmpeg.png", "opencv-gstreamer.png"] {
+        assert!(std::fs::metadata(directory.path().join(file)).unwrap().len() > 1000, "{file}");
+    }
+    server.stop();
+}
+
+#[test]
+fn what_the_document_receives_multicast_with_shows_it() {
+    if !installed(&["ffplay", "gst-launch-1.0", "curl"]) {
+        return;
+    }
+    let directory = directory();
+    let kinds = ["multicast-ffplay", "multicast-gstreamer"];
+    let ports = kinds.map(|_| free_port());
+    let configuration: String = kinds
+        .iter()
+        .zip(ports)
+        .map(|(kind, port)| {
+            camera("multicast", kind, &format!("239.255.0.1:{port}"))
+                .replace("interface=eth0", "interface=lo")
+        })
+        .collect();
+    let server = Server::configured(&configuration);
+    let mut players = Vec::new();
+    for (kind, port) in kinds.into_iter().zip(ports) {
+        describe(&directory, &server, kind);
+        players.push((kind, start(&directory, &receiver(kind, &server, kind, port))));
+    }
+    all_play(&directory, players);
+    server.stop();
+}
+
+#[test]
+fn what_the_document_sends_to_another_target_with_does_so() {
+    if !installed(&["curl"]) {
+        return;
+    }
+    let directory = directory();
+    let server = Server::configured(&camera("push", "front", &format!("127.0.0.1:{}", free_port())));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let other = socket.local_addr().unwrap().to_string();
+    let there = server.address().to_string();
+    let patch = block("patch", &[("192.168.1.10:8080", &there), ("192.168.1.20:5000", &other)]);
+    start(&directory, &patch).ends("curl");
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut packet = [0; 2000];
+    assert!(socket.recv(&mut packet).unwrap() > 12);
+    assert_eq!((packet[0] >> 6, packet[1] & 0x7F), (2, 26), "RTP's version and the payload type of JPEG");
+    server.stop();
+}
+
+/// A sender's block, for a camera that takes packets at `port`.
+fn sends(kind: &str, port: u16) -> Block {
+    let block = block(kind, &[("192.168.1.10", "127.0.0.1")]);
+    let text = block.text.replace("port=5000", &format!("port={port}")).replace(":5000", &format!(":{port}"));
+    Block { text, ..block }
+}
+
+fn shows_640x480(server: &Server, camera: &str) {
+    server.until_state(camera, "ready");
+    assert_eq!(size(&server.watch(camera).next().data).to_string(), "640x480");
+}
+
+#[test]
+fn what_the_document_has_others_send_becomes_a_camera() {
+    if !installed(&["ffmpeg", "gst-launch-1.0"]) {
+        return;
+    }
+    let directory = directory();
+    let senders = ["ffmpeg-sends-jpeg", "gstreamer-sends-jpeg"].map(|kind| (kind, free_port()));
+    let configuration = senders.map(|(kind, port)| {
+        let (name, port) = (format!("[cameras.{kind}]"), format!(":{port}?"));
+        block("receive-jpeg", &[("[cameras.door]", &name), ("0.0.0.0", "127.0.0.1"), (":5000?", &port)]).text
+    });
+    let server = Server::configured(&configuration.join("\n"));
+    let _running = senders.map(|(kind, port)| start(&directory, &sends(kind, port)));
+    for (kind, _) in senders {
+        shows_640x480(&server, kind);
+    }
+    server.stop();
+}
+
+/// A sender with a description, whose H.264 is sent on as it is and shown by GStreamer.
+#[test]
+fn what_the_document_has_described_becomes_a_camera_and_is_shown() {
+    if !installed(&["ffmpeg", "gst-launch-1.0"]) {
+        return;
+    }
+    let directory = directory();
+    let (port, pushed) = (free_port(), free_port());
+    let _sender = start(&directory, &sends("ffmpeg-sends-sdp", port));
+    let description = format!("sdp:{}", directory.path().join("door.sdp").display());
+    let camera = block("receive-sdp", &[("sdp:door.sdp", &description)]).text;
+    until("FFmpeg describes what it sends", || directory.path().join("door.sdp").exists());
+    let server = Server::configured(&format!("{camera}\npush = [\"rtp://127.0.0.1:{pushed}\"]\n"));
+    let player = start(&directory, &receiver("gstreamer-h264", &server, "door", pushed));
+    all_play(&directory, vec![("gstreamer-h264", player)]);
+    assert_eq!(server.stats_of("door")["codec"], "h264");
+    server.stop();
+}
