@@ -225,6 +225,9 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             }
         }
         writeln!(out, "  {} ({}{remarks}): {}", camera.name, camera.source.scheme(), camera.source)?;
+        for target in &camera.push {
+            writeln!(out, "    pushed to {target}")?;
+        }
     }
     writeln!(out, "HTTP on {}, up to {} viewers", config.http, config.limits.viewers)
 }

@@ -289,7 +289,18 @@ fn rtp(section: &Section) -> RtpOptions {
 /// The `push` addresses of a camera. What is wrong with them is left with `reader`.
 fn pushes(section: &Section, reader: &mut Reader<'_>) -> Vec<PushAddress> {
     let path = format!("{}.push", section.path);
-    section.texts("push").iter().filter_map(|text| push(&path, text, reader)).collect()
+    let mut targets: Vec<PushAddress> = Vec::new();
+    for text in section.texts("push") {
+        let Some(target) = push(&path, text, reader) else { continue };
+        if targets.contains(&target) {
+            let problem =
+                Problem::new(Some(text.place), path.clone(), format!("{target} stands there twice"));
+            reader.problems.push(problem.expected("each target once"));
+        } else {
+            targets.push(target);
+        }
+    }
+    targets
 }
 
 /// One `push` address, called `key` in an error.

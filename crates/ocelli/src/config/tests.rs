@@ -174,7 +174,7 @@ source = "pattern:"
 [cameras.front2]
 device = "/dev/video0"
 on_demand = 1
-push = ["udp://1.2.3.4:5", "rtp://h:5?dscp=99"]
+push = ["udp://1.2.3.4:5", "rtp://h:5?dscp=99", "rtp://h:6", "rtp://h:6"]
 source = 5
 "#,
     );
@@ -189,8 +189,9 @@ source = 5
         r#"cameras.toml:10:10: cameras.a b: `a b` is no name for a camera"#,
         "cameras.toml:13:1: cameras.front2.device: unknown key; did you mean `source`?",
         "cameras.toml:14:13: cameras.front2.on_demand: found 1; expected true or false",
-        r#"cameras.toml:15:9: cameras.front2.push: found "udp://1.2.3.4:5"; expected rtp://host:port"#,
+        r#"cameras.toml:15:9: cameras.front2.push: found "udp://1.2.3.4:5", which does not begin with rtp://; expected rtp://host:port"#,
         "cameras.toml:15:28: cameras.front2.push: dscp=99: not a whole number from 0 to 63",
+        "cameras.toml:15:62: cameras.front2.push: rtp://h:6 stands there twice; expected each target once",
         "cameras.toml:16:10: cameras.front2.source: found 5; expected a text",
     ];
     let found: Vec<&str> = errors.lines().collect();

@@ -1,7 +1,7 @@
 //! Where a camera is pushed to, and how: `rtp://host:port?mtu=1400&dscp=46&…`, parsed once.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use crate::sources::{SourceUrl, SpecError, hide_user};
@@ -58,14 +58,13 @@ impl PushAddress {
     /// # Errors
     /// It is no `rtp://host:port`, has a parameter that is not known, or one outside its range.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let url = SourceUrl::parse(text)?;
         let shown = hide_user(text);
-        if url.scheme() != "rtp" || !url.rest().starts_with("//") {
-            return Err(SpecError::new(format!("found {shown:?}")));
+        let wrong = |why: &str| SpecError::new(format!("found {shown:?}{why}"));
+        if !text.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("rtp")) {
+            return Err(wrong(", which does not begin with rtp://"));
         }
-        let Some((host, port)) = host_and_port(url.path()) else {
-            return Err(SpecError::new(format!("found {shown:?}, which names no host and port")));
-        };
+        let url = SourceUrl::parse(text)?;
+        let (host, port) = host_and_port(url.path()).map_err(|why| wrong(&format!(": {why}")))?;
         url.only(PARAMETERS)?;
         let local_port = number(&url, "local_port", 0..=65_534)?.filter(|port| *port > 0);
         Ok(Self {
@@ -139,15 +138,40 @@ impl fmt::Debug for PushAddress {
     }
 }
 
-/// `host:port` or `[address]:port`.
-fn host_and_port(authority: &str) -> Option<(String, u16)> {
-    let (host, port) = authority.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port > 0)?;
-    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().ok().map(|address| (address.to_string(), port));
+/// `host:port` or `[address]:port`. An error says what is wrong with it.
+fn host_and_port(authority: &str) -> Result<(String, u16), String> {
+    if authority.contains('@') {
+        return Err("RTP has no user and password".to_owned());
     }
-    let is_name = !host.is_empty() && !host.contains([':', '/', '@', '[', ']', '#', ' ']);
-    is_name.then(|| (host.to_owned(), port))
+    if authority.contains(['/', '#', ' ']) {
+        return Err("behind the port there is nothing but `?` and parameters".to_owned());
+    }
+    let in_brackets = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port) = match in_brackets {
+        Some((inner, port)) => {
+            let address = inner.parse::<Ipv6Addr>().map_err(|_| format!("{inner} is no IPv6 address"))?;
+            (address.to_string(), port.strip_prefix(':'))
+        }
+        None if authority.contains(['[', ']']) || authority.matches(':').count() > 1 => {
+            return Err("an IPv6 address stands in brackets, as in [fd00::1]:5000".to_owned());
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host.to_owned(), Some(port)),
+            None => (authority.to_owned(), None),
+        },
+    };
+    if host.is_empty() {
+        return Err("the host is missing".to_owned());
+    }
+    let looks_like_ipv4 = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if looks_like_ipv4 && host.parse::<Ipv4Addr>().is_err() {
+        return Err(format!("{host} is no IPv4 address"));
+    }
+    let port = port.filter(|port| !port.is_empty()).ok_or("the port is missing")?;
+    match port.parse() {
+        Ok(port) if port > 0 => Ok((host, port)),
+        _ => Err(format!("{port} is no port from 1 to 65535")),
+    }
 }
 
 fn interface(url: &SourceUrl) -> Result<Option<Interface>, SpecError> {
@@ -231,10 +255,23 @@ mod tests {
     #[test]
     fn errors_name_the_range_or_the_nearest_name() {
         let error = |text| PushAddress::parse(text).unwrap_err().to_string();
-        assert_eq!(error("udp://1.2.3.4:5"), "found \"udp://1.2.3.4:5\"");
-        assert!(error("rtp://host").contains("names no host and port"));
-        assert!(error("rtp://host:0").contains("names no host and port"));
-        assert!(error("rtp://:5000").contains("names no host and port"));
+        assert_eq!(error("udp://1.2.3.4:5"), "found \"udp://1.2.3.4:5\", which does not begin with rtp://");
+        assert!(error("1.2.3.4:5").ends_with("which does not begin with rtp://"));
+        for (text, why) in [
+            ("rtp://host", ": the port is missing"),
+            ("rtp://host:", ": the port is missing"),
+            ("rtp://[fd00::1]", ": the port is missing"),
+            ("rtp://host:0", ": 0 is no port from 1 to 65535"),
+            ("rtp://host:70000", ": 70000 is no port from 1 to 65535"),
+            ("rtp://:5000", ": the host is missing"),
+            ("rtp://host:5000/cam", ": behind the port there is nothing but `?` and parameters"),
+            ("rtp://fd00::1:5000", ": an IPv6 address stands in brackets, as in [fd00::1]:5000"),
+            ("rtp://[name]:5000", ": name is no IPv6 address"),
+            ("rtp://192.168.1.256:5000", ": 192.168.1.256 is no IPv4 address"),
+        ] {
+            assert_eq!(error(text), format!("found {text:?}{why}"));
+        }
+        assert_eq!(error("rtp://me:pw@h:5"), "found \"rtp://***@h:5\": RTP has no user and password");
         assert_eq!(error("rtp://h:5?dscp=99"), "dscp=99: not a whole number from 0 to 63");
         assert_eq!(
             error("rtp://h:5?ssrc=0x123456789"),
