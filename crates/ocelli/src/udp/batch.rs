@@ -185,8 +185,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A signal about a reader that has gone is of no use to anybody.
-const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+/// None: the sockets do not block, and datagrams raise no signals.
+const FLAGS: libc::c_int = 0;
 
 /// What `sendmsg` is told of slices; to where the socket is connected.
 fn message(slices: &[io::IoSlice<'_>]) -> libc::msghdr {

@@ -3,6 +3,7 @@
 //! One of the few files that call the system directly, for multicast by an interface's name.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -221,10 +222,15 @@ fn with_scope(target: SocketAddr, options: &PairOptions) -> io::Result<SocketAdd
 }
 
 pub(super) fn index_of(name: &str) -> io::Result<u32> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    rustix::net::netdevice::name_to_index(&socket, name).map_err(|_| {
-        io::Error::new(io::ErrorKind::NotFound, format!("there is no network interface called {name}"))
-    })
+    let index = CString::new(name).map_or(0, |name| {
+        // SAFETY: the name ends with a zero byte, and is only read before the call returns.
+        unsafe { libc::if_nametoindex(name.as_ptr()) }
+    });
+    if index == 0 {
+        let message = format!("there is no network interface called {name}");
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(index)
 }
 
 /// The interface with this IPv6 address. Linux lists them: `address index length scope flags name`, all but the last in
