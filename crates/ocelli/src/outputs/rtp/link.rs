@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use super::address::PushAddress;
 use super::line::Line;
-use crate::udp::bind_pair;
+use crate::udp::{Pair, bind_pair};
 
 /// How often a name is looked up while all is well.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
@@ -22,6 +22,13 @@ const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
 const LOOK_UP_SOON: Duration = Duration::from_secs(5);
 /// A name server that takes longer has failed.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(15);
+
+/// A port that a target has just given back may be in use for so long.
+const PORT_TRIES: u32 = 10;
+const PORT_WAIT: Duration = Duration::from_millis(20);
+
+/// How a host's addresses are found.
+type LookUp = fn(PushAddress) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 /// What happened to a link.
 #[derive(Debug)]
@@ -35,6 +42,7 @@ pub(super) enum Change {
 /// A link in one of its phases.
 pub(super) struct Link {
     address: PushAddress,
+    look_up: LookUp,
     phase: Phase,
     failures: u32,
 }
@@ -55,7 +63,12 @@ enum Check {
 impl Link {
     /// One that is being opened.
     pub(super) fn new(address: &PushAddress) -> Self {
-        Self { address: address.clone(), phase: Phase::Opening(Box::pin(open(address.clone()))), failures: 0 }
+        Self::with(address, |address| Box::pin(look_up(address)))
+    }
+
+    fn with(address: &PushAddress, look_up: LookUp) -> Self {
+        let phase = Phase::Opening(Box::pin(open(address.clone(), look_up)));
+        Self { address: address.clone(), look_up, phase, failures: 0 }
     }
 
     /// What is sent through, while it is up.
@@ -83,13 +96,13 @@ impl Link {
                 },
                 Phase::Waiting(over) => {
                     over.await;
-                    self.phase = Phase::Opening(Box::pin(open(self.address.clone())));
+                    self.phase = Phase::Opening(Box::pin(open(self.address.clone(), self.look_up)));
                 }
                 Phase::Up { line, check, .. } => match check {
                     Check::Never => std::future::pending().await,
                     Check::At(due) => {
                         due.await;
-                        *check = Check::Running(Box::pin(look_up(self.address.clone())));
+                        *check = Check::Running((self.look_up)(self.address.clone()));
                     }
                     Check::Running(looking) => match looking.await {
                         Ok(found) if !found.contains(&line.target()) => {
@@ -131,7 +144,7 @@ fn next_check(address: &PushAddress) -> Check {
     if address.is_literal() { Check::Never } else { Check::At(Box::pin(tokio::time::sleep(LOOK_UP_EVERY))) }
 }
 
-async fn open(address: PushAddress) -> Result<Line, Arc<str>> {
+async fn open(address: PushAddress, look_up: LookUp) -> Result<Line, Arc<str>> {
     let found = look_up(address.clone()).await.map_err(|error| -> Arc<str> {
         format!("the name {} cannot be looked up: {}", address.label(), in_words(&error)).into()
     })?;
@@ -142,12 +155,22 @@ async fn open(address: PushAddress) -> Result<Line, Arc<str>> {
 async fn open_first(found: Vec<SocketAddr>, address: PushAddress) -> Result<Line, Arc<str>> {
     let mut cause: Arc<str> = format!("the name {} has no address", address.label()).into();
     for target in found {
-        match bind_pair(target, &address.socket) {
+        match bound_soon(target, &address).await {
             Ok(pair) => return Ok(Line::new(pair, target, &address)),
             Err(error) => cause = in_words(&error).into(),
         }
     }
     Err(cause)
+}
+
+async fn bound_soon(target: SocketAddr, address: &PushAddress) -> io::Result<Pair> {
+    for _ in 1..PORT_TRIES {
+        match bind_pair(target, &address.socket) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(PORT_WAIT).await,
+            bound => return bound,
+        }
+    }
+    bind_pair(target, &address.socket)
 }
 
 async fn look_up(address: PushAddress) -> io::Result<Vec<SocketAddr>> {
@@ -173,5 +196,92 @@ pub(super) fn in_words(error: &io::Error) -> String {
             let text = error.to_string();
             text.split(" (os error").next().unwrap_or_default().to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        /// What the name server says.
+        static FOUND: RefCell<Vec<SocketAddr>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn says(addresses: &[&str]) {
+        FOUND.set(addresses.iter().map(|address| address.parse().unwrap()).collect());
+    }
+
+    fn link(text: &str) -> Link {
+        let known: LookUp = |_| Box::pin(async { Ok(FOUND.with_borrow(Clone::clone)) });
+        Link::with(&PushAddress::parse(text).unwrap(), known)
+    }
+
+    /// Where the link leads once it has changed, and after how many seconds of simulated time.
+    async fn changed(link: &mut Link) -> (Option<SocketAddr>, u64) {
+        let began = tokio::time::Instant::now();
+        let change = link.change().await;
+        let target = link.line().map(|line| line.target());
+        assert_eq!(matches!(change, Change::Up), target.is_some(), "{change:?}");
+        (target, began.elapsed().as_secs())
+    }
+
+    fn at(address: &str) -> Option<SocketAddr> {
+        Some(address.parse().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_moves_is_followed_and_one_that_stays_is_kept() {
+        says(&["127.0.0.1:5000", "127.0.0.2:5000"]);
+        let mut link = link("rtp://name:5000");
+        assert_eq!(changed(&mut link).await, (at("127.0.0.1:5000"), 0));
+        // Another order is no move.
+        says(&["127.0.0.2:5000", "127.0.0.1:5000"]);
+        assert!(tokio::time::timeout(Duration::from_secs(150), link.change()).await.is_err());
+        says(&["127.0.0.3:5000"]);
+        assert_eq!(changed(&mut link).await, (at("127.0.0.3:5000"), 30));
+        link.doubt();
+        says(&["127.0.0.4:5000"]);
+        assert_eq!(changed(&mut link).await, (at("127.0.0.4:5000"), 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_tried_again_after_longer_and_longer_waits() {
+        says(&[]);
+        let mut link = link("rtp://name:5000");
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let (target, wait) = changed(&mut link).await;
+            assert_eq!(target, None);
+            waits.push(wait);
+        }
+        assert!(waits.is_sorted_by(|a, b| a <= b || *a >= 22), "{waits:?}");
+        assert!(waits[8] >= 22 && waits[8] <= 30, "{waits:?}");
+        says(&["127.0.0.1:5000"]);
+        assert_eq!(changed(&mut link).await.0, at("127.0.0.1:5000"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_address_that_can_be_reached_is_taken() {
+        // An interface's IPv4 address leads to no IPv6 address.
+        says(&["[::1]:5000", "127.0.0.1:5000"]);
+        let mut link = link("rtp://name:5000?interface=127.0.0.1");
+        assert_eq!(changed(&mut link).await.0, at("127.0.0.1:5000"));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_given_back_soon_is_waited_for() {
+        let taken = bind_pair("127.0.0.1:5000".parse().unwrap(), &Default::default()).unwrap();
+        let port = taken.local_address().unwrap().port();
+        says(&["127.0.0.1:5000"]);
+        let mut link = link(&format!("rtp://name:5000?local_port={port}"));
+        let giving_back = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(taken);
+        };
+        let (change, ()) = tokio::join!(link.change(), giving_back);
+        assert!(matches!(change, Change::Up), "{change:?}");
     }
 }
