@@ -4,6 +4,7 @@
 
 use std::hint::black_box;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+#[cfg(target_os = "linux")]
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Instant;
@@ -103,6 +104,7 @@ impl Piped {
     fn new() -> Self {
         let (requests, input) = pipe().expect("a pipe");
         let (mut output, answers) = pipe().expect("a pipe");
+        #[cfg(target_os = "linux")]
         for pipe in [input.as_fd(), output.as_fd()] {
             rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20).expect("room in a pipe");
         }

@@ -2,15 +2,17 @@
 //! 4:2:0 or 4:2:2, the standard Huffman tables, one scan, no restart markers, no larger than asked.
 //!
 //! The picture stays in Y, Cb and Cr: its planes are decoded, colour is thinned or repeated where the sampling differs,
-//! and they are encoded. Only RGB pictures and odd samplings (4:1:0) go through RGB. A picture that is too large is
+//! and they are encoded. Only RGB pictures, odd samplings (4:1:0) and pictures of 12 bits a sample go through RGB. A picture that is too large is
 //! decoded at the greatest M/8 of its size that fits, which costs less than decoding all of it.
 //!
-//! Refuses, before any memory is taken: more than [`MOST_PIXELS`], CMYK, 12 bits a sample, hierarchical coding.
+//! Refuses, before any memory is taken: more than [`MOST_PIXELS`], CMYK, other than 8 and 12 bits a sample, hierarchical
+//! coding.
 //! A damaged picture is an error, never a picture with grey in it.
 //!
 //! This calls a C decoder. Bytes of strangers get here in the [worker](crate::worker)'s process only.
 
 mod chroma;
+mod twelve;
 
 use ocelli_media::Size;
 use ocelli_media::jpeg::rewrite::Sampling;
@@ -58,8 +60,8 @@ pub enum RecodeError {
         /// What was asked.
         most: Size,
     },
-    /// Not 8 bits a sample.
-    #[error("{0} bits a sample are not decoded, only 8")]
+    /// Neither 8 nor 12 bits a sample.
+    #[error("{0} bits a sample are not decoded, only 8 and 12")]
     Precision(u8),
     /// Not grey, YCbCr or RGB.
     #[error("pictures of {0} components are not decoded, only grey, YCbCr and RGB")]
@@ -101,6 +103,8 @@ impl From<EncodeError> for RecodeError {
 #[derive(Debug)]
 pub struct Recoder {
     decompressor: Decompressor,
+    /// Since the first picture of 12 bits.
+    twelve: Option<twelve::Decoder>,
     compressor: Compressor,
     /// Decoded: planes Y, Cb, Cr one behind the other, or RGB.
     decoded: Vec<u8>,
@@ -121,6 +125,7 @@ impl Recoder {
         decompressor.set_scan_limit(MOST_SCANS)?;
         Ok(Self {
             decompressor,
+            twelve: None,
             compressor: Compressor::new()?,
             decoded: Vec::new(),
             luma: Vec::new(),
@@ -147,7 +152,9 @@ impl Recoder {
         let quality = wish.quality.or_else(|| estimate_quality(jpeg)).unwrap_or(USUAL_QUALITY);
         self.compressor.set_quality(quality.into())?;
         let scaled = found.scaled(factor);
-        let length = if has_planes(&found)? {
+        let length = if header.precision_bits == 12 {
+            self.through_narrowed(jpeg, &scaled, factor, sampling)?
+        } else if has_planes(&found)? {
             self.decode_planes(jpeg, &scaled)?;
             self.encode_planes(&scaled, sampling)?
         } else {
@@ -220,13 +227,36 @@ impl Recoder {
         let format = turbojpeg::PixelFormat::RGB;
         let image = Image { pixels: &mut self.decoded[..], width, pitch, height, format };
         sound(self.decompressor.decompress(jpeg, image))?;
+        self.encode_rgb(scaled, sampling)
+    }
+
+    fn through_narrowed(
+        &mut self,
+        jpeg: &[u8],
+        scaled: &DecompressHeader,
+        factor: ScalingFactor,
+        sampling: Sampling,
+    ) -> Result<usize, RecodeError> {
+        let mut twelve = match self.twelve.take() {
+            Some(twelve) => twelve,
+            None => twelve::Decoder::new(MOST_SCANS)?,
+        };
+        let result = twelve.decode(jpeg, factor, (scaled.width, scaled.height), &mut self.decoded);
+        self.twelve = Some(twelve);
+        result?;
+        self.encode_rgb(scaled, sampling)
+    }
+
+    fn encode_rgb(&mut self, scaled: &DecompressHeader, sampling: Sampling) -> Result<usize, RecodeError> {
+        let DecompressHeader { width, height, .. } = *scaled;
         let subsamp = match sampling {
             Sampling::Yuv420 => Subsamp::Sub2x2,
             Sampling::Yuv422 => Subsamp::Sub2x1,
         };
         make_room(&mut self.output, width, height, subsamp)?;
         self.compressor.set_subsamp(subsamp)?;
-        let image = Image { pixels: &self.decoded[..], width, pitch, height, format };
+        let format = turbojpeg::PixelFormat::RGB;
+        let image = Image { pixels: &self.decoded[..], width, pitch: width * 3, height, format };
         Ok(self.compressor.compress_to_slice(image, &mut self.output)?)
     }
 }
@@ -245,7 +275,9 @@ fn check(header: &Header) -> Result<(), RecodeError> {
     if u32::from(header.size.width) * u32::from(header.size.height) > MOST_PIXELS {
         return Err(RecodeError::TooLarge(header.size));
     }
-    if header.precision_bits != 8 {
+    if !matches!(header.precision_bits, 8 | 12)
+        || header.precision_bits == 12 && header.process == Process::Lossless
+    {
         return Err(RecodeError::Precision(header.precision_bits));
     }
     if !matches!(header.components().len(), 1 | 3) {

@@ -141,6 +141,39 @@ fn real_pictures_are_taken() {
 }
 
 #[test]
+fn lossless_pictures_are_taken_where_they_need_not_be_made_smaller() {
+    let lossless: fn(&mut Compressor) = |compressor| compressor.set_lossless(true).unwrap();
+    let jpeg = encode(320, 240, Subsamp::None, lossless);
+    assert_eq!(Header::parse(&jpeg).unwrap().process, Process::Lossless);
+    assert_plain(&assert_faithful(&jpeg, &AS_IT_IS), Sampling::Yuv420);
+    let wide = encode(2048, 16, Subsamp::None, lossless);
+    assert!(matches!(recode(&wide, &AS_IT_IS), Err(RecodeError::NoFit { .. })));
+}
+
+#[test]
+fn twelve_bits_become_eight() {
+    for (width, height, expected) in [(160, 120, (160, 120)), (161, 121, (161, 121)), (2720, 64, (2040, 48))]
+    {
+        let pixels = pixels(width, height);
+        let jpeg = twelve::tests::encode(&pixels, width, height);
+        assert_eq!(Header::parse(&jpeg).unwrap().precision_bits, 12);
+        let mut recoder = Recoder::new().unwrap();
+        let (size, out) = recoder.recode(&jpeg, &AS_IT_IS).unwrap();
+        assert_eq!((usize::from(size.width), usize::from(size.height)), expected);
+        let out = out.to_vec();
+        assert_plain(&out, Sampling::Yuv420);
+        if expected == (width, height) {
+            let pitch = width * 3;
+            let near = psnr(&Image { pixels, width, pitch, height, format: PixelFormat::RGB }, &decode(&out));
+            assert!(near > 28.0, "{near:.1} dB");
+        }
+        assert!(recoder.recode(&jpeg[..jpeg.len() / 2], &AS_IT_IS).is_err());
+        let eight = encode(64, 48, Subsamp::None, |_| {});
+        assert!(recoder.recode(&eight, &AS_IT_IS).is_ok());
+    }
+}
+
+#[test]
 fn rgb_pictures_become_ycbcr() {
     let (width, height) = (160, 120);
     // libjpeg takes three components named R, G and B for RGB when nothing else says what they are: so does everybody.
@@ -247,7 +280,7 @@ fn what_is_not_decoded_is_refused_in_words_before_any_memory_is_taken() {
     };
     let bomb = changed(&|header| header[1..5].fill(0xff));
     assert_eq!(bomb, "a picture of 65535x65535 is not decoded: only up to 37748736 pixels");
-    assert_eq!(changed(&|header| header[0] = 12), "12 bits a sample are not decoded, only 8");
+    assert_eq!(changed(&|header| header[0] = 16), "16 bits a sample are not decoded, only 8 and 12");
     assert!(changed(&|header| header[1..3].fill(0)).contains("the number of lines Y is 0"));
 
     let cmyk = vec![99; 32 * 32 * 4];

@@ -201,18 +201,18 @@ fn a_worker_dies_with_its_server() {
 }
 
 #[test]
-fn pictures_of_twelve_bits_are_refused_in_words() {
+fn pictures_of_sixteen_bits_are_refused_in_words() {
     let directory = tempfile::tempdir().unwrap();
-    let mut twelve = yuv444();
-    let at = twelve.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
-    twelve[at + 1] = 0xc1;
-    twelve[at + 4] = 12;
-    let file = write(&directory, "picture.jpg", &twelve);
+    let mut sixteen = yuv444();
+    let at = sixteen.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    sixteen[at + 1] = 0xc1;
+    sixteen[at + 4] = 16;
+    let file = write(&directory, "picture.jpg", &sixteen);
     let receiver = Receiver::bind("127.0.0.1:0");
     let server = Server::configured(&camera("cam", &file, &receiver.push("")));
     let refused =
         eventually("it is refused", || push_of(&server, "cam")["refused"].as_str().map(str::to_owned));
-    assert!(refused.contains("12 bits a sample are not decoded, only 8"), "{refused}");
+    assert!(refused.contains("16 bits a sample are not decoded, only 8 and 12"), "{refused}");
     assert_eq!(reencoding(&server, "cam")["starts"], 1);
     server.stop();
 }
