@@ -1,35 +1,21 @@
 //! `/stream.sdp`: what it says of a camera's push, and that FFmpeg, GStreamer and VLC receive by it.
 
-use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ocelli_media::Size;
-use ocelli_proto::sdp::{Codec, Connection, Description, Direction, Host};
+use ocelli_proto::sdp::{Codec, Connection, Description, Direction, Host, PacketizationMode};
+use tempfile::TempDir;
 
 use crate::client::{request, size};
 use crate::processes::{eventually, until};
+use crate::rtp_peers::{Running, directory, free_port};
 use crate::server::Server;
 
 /// The protocols that FFmpeg needs leave for.
 const PROTOCOLS: &str = "file,http,tcp,udp,rtp";
-
-/// Ports that nobody has, the next ones included.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let mut pairs: Vec<(UdpSocket, UdpSocket)> = Vec::new();
-    while pairs.len() < N {
-        let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = rtp.local_addr().unwrap().port();
-        if let Some(next) = port.checked_add(1).filter(|_| port.is_multiple_of(2))
-            && let Ok(rtcp) = UdpSocket::bind(("127.0.0.1", next))
-        {
-            pairs.push((rtp, rtcp));
-        }
-    }
-    std::array::from_fn(|index| pairs[index].0.local_addr().unwrap().port())
-}
 
 /// A camera called `cam` that is pushed to `targets`, and gives pictures.
 fn pushing(targets: &[String]) -> Server {
@@ -53,7 +39,7 @@ fn described(server: &Server, target: &str) -> Description {
 
 #[test]
 fn it_says_where_the_packets_go_and_what_they_are() {
-    let [first, second] = free_ports();
+    let (first, second) = (free_port(), free_port());
     let server = pushing(&[
         format!("rtp://127.0.0.1:{first}?ssrc=77"),
         format!("rtp://239.255.11.7:{second}?interface=127.0.0.1&ttl=3&payload_type=100"),
@@ -135,7 +121,7 @@ fn save(server: &Server, target: &str, directory: &Path) -> String {
 
 #[test]
 fn ffmpeg_receives_by_address_and_by_file() {
-    let [to_host, to_group] = free_ports();
+    let (to_host, to_group) = (free_port(), free_port());
     let server = pushing(&[
         format!("rtp://127.0.0.1:{to_host}"),
         format!("rtp://239.255.11.8:{to_group}?interface=127.0.0.1"),
@@ -156,7 +142,7 @@ fn ffmpeg_receives_by_address_and_by_file() {
 
 #[test]
 fn gstreamer_receives_by_address_and_by_file() {
-    let [port] = free_ports();
+    let port = free_port();
     let server = pushing(&[format!("rtp://127.0.0.1:{port}")]);
     let directory = tempfile::tempdir().unwrap();
     let file = save(&server, "/stream.sdp", directory.path());
@@ -186,7 +172,7 @@ fn gstreamer_receives_by_address_and_by_file() {
 /// as root, so there it runs as nobody.
 #[test]
 fn vlc_receives_by_address_and_by_file() {
-    let [port] = free_ports();
+    let port = free_port();
     let server = pushing(&[format!("rtp://127.0.0.1:{port}")]);
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -212,5 +198,84 @@ fn vlc_receives_by_address_and_by_file() {
         vlc.wait().unwrap();
         std::fs::remove_file(file).unwrap();
     }
+    server.stop();
+}
+
+/// FFmpeg as a camera of H.264 or H.265, whose pictures come by RTP and are pushed on.
+fn relaying(directory: &TempDir, codec: &str, encoder: &str) -> (Server, Running) {
+    let port = free_port();
+    let server = Server::configured(&format!(
+        "[cameras.cam]\nsource = \"rtp://127.0.0.1:0?codec={codec}\"\npush = \"rtp://127.0.0.1:{port}\"\n"
+    ));
+    let address = eventually("it says where it listens", || {
+        server.stats_of("cam")["network"]["listens"].as_str().map(str::to_owned)
+    });
+    let response = server.get("/stream.sdp");
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("2")), "{response:?}");
+    let camera = Running::start(
+        directory,
+        &format!(
+            "ffmpeg -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 -pix_fmt yuv420p {encoder} -f rtp \
+             rtp://{address}?pkt_size=1200"
+        ),
+    );
+    until("it is described", || server.get("/stream.sdp").status == 200);
+    (server, camera)
+}
+
+/// FFmpeg and GStreamer get pictures by the description, though they come late.
+fn is_received(server: &Server, depacketise: [&str; 2]) {
+    let input = format!("http://{}/stream.sdp", server.address());
+    let arguments = [
+        "-loglevel",
+        "error",
+        "-protocol_whitelist",
+        PROTOCOLS,
+        "-i",
+        &input,
+        "-frames:v",
+        "5",
+        "-f",
+        "framemd5",
+        "-",
+    ];
+    let frames = String::from_utf8(output_of("ffmpeg", &arguments)).unwrap();
+    assert_eq!(frames.lines().filter(|line| line.starts_with("0,")).count(), 5, "{frames}");
+    let [depay, parse] = depacketise;
+    let location = format!("location={input}");
+    let pipeline = ["-q", "souphttpsrc", &location, "!", "sdpdemux", "!", depay, "!", parse, "!"];
+    let end = ["identity", "eos-after=5", "!", "filesink", "location=/dev/stdout"];
+    let stream = output_of("gst-launch-1.0", &[&pipeline[..], &end[..]].concat());
+    assert!(stream.len() > 1000, "{} bytes", stream.len());
+}
+
+#[test]
+fn h264_is_described_with_its_parameter_sets() {
+    let directory = directory();
+    let (server, camera) =
+        relaying(&directory, "h264", "-c:v libx264 -profile:v high -preset veryfast -g 12");
+    let Ok((96, Codec::H264 { mode, profile_level_id, parameter_sets })) =
+        described(&server, "/stream.sdp").media[0].codec()
+    else {
+        panic!("no H.264");
+    };
+    assert_eq!((mode, profile_level_id.unwrap()[0]), (PacketizationMode::NonInterleaved, 100));
+    assert_eq!(parameter_sets.iter().map(|unit| unit[0] & 0x1F).collect::<Vec<_>>(), [7, 8]);
+    is_received(&server, ["rtph264depay", "h264parse"]);
+    drop(camera);
+    server.stop();
+}
+
+#[test]
+fn h265_is_described_with_its_parameter_sets() {
+    let directory = directory();
+    let encoder = "-c:v libx265 -preset ultrafast -x265-params keyint=12:log-level=none";
+    let (server, camera) = relaying(&directory, "h265", encoder);
+    let Ok((96, Codec::H265 { parameter_sets })) = described(&server, "/stream.sdp").media[0].codec() else {
+        panic!("no H.265");
+    };
+    assert_eq!(parameter_sets.iter().map(|unit| unit[0] >> 1).collect::<Vec<_>>(), [32, 33, 34]);
+    is_received(&server, ["rtph265depay", "h265parse"]);
+    drop(camera);
     server.stop();
 }

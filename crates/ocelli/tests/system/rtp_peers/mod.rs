@@ -11,3 +11,5 @@ mod pictures;
 mod players;
 mod program;
 mod relay;
+
+pub(crate) use program::{Running, directory, free_port};

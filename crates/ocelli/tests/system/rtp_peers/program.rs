@@ -34,21 +34,21 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// A directory for files that programs of other users may write too.
-pub(super) fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
     directory
 }
 
 /// A program that is stopped when the test ends, however it ends.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     errors: PathBuf,
 }
 
 impl Running {
     /// Starts `line`, split at its spaces, in `directory`.
-    pub(super) fn start(directory: &TempDir, line: &str) -> Self {
+    pub(crate) fn start(directory: &TempDir, line: &str) -> Self {
         let mut words = line.split_whitespace();
         let mut command = Command::new(words.next().unwrap());
         command.args(words);
@@ -148,7 +148,7 @@ pub(super) fn as_nobody(directory: &TempDir, command: &mut Command) {
 ///
 /// Ports that the kernel hands out by itself could be given to another socket before the peer has opened this one, so
 /// these lie below, each is given once, and other runs of the tests begin elsewhere.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() as u16 % 64;
     loop {
