@@ -67,6 +67,14 @@ pub fn listen(options: &Listen) -> Result<Opened, String> {
     }
 }
 
+/// Opens one socket, which does not block, for what is sent to a group: its address and a port.
+///
+/// # Errors
+/// What keeps it from being opened, in words.
+pub fn join_group(group: SocketAddr, interface: Option<&Interface>) -> Result<UdpSocket, String> {
+    open(group, &Listen { address: group, rtcp_port: None, interface: interface.cloned(), source: None })
+}
+
 fn open(address: SocketAddr, options: &Listen) -> Result<UdpSocket, String> {
     let of = |error: io::Error| in_words(address, &error);
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(of)?;

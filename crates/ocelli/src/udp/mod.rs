@@ -9,6 +9,6 @@ mod receive;
 mod socket;
 
 pub use batch::{Batch, MOST_BATCH_PACKETS};
-pub use listen::{Listen, Opened, listen};
+pub use listen::{Listen, Opened, join_group, listen};
 pub use receive::{Datagram, Inbox};
 pub use socket::{Interface, Pair, PairOptions, bind_pair, room_in};

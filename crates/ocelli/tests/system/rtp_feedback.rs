@@ -1,6 +1,6 @@
 //! RTCP between the server and receivers of its RTP push: reports both ways, and what loss does to what is sent.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -42,6 +42,8 @@ struct Receiver {
     random: Box<dyn FnMut() -> f64>,
     /// Where the server's reports come from.
     server: Option<SocketAddr>,
+    /// Where to report to instead.
+    group: Option<SocketAddr>,
     /// Timestamps of the pictures that came.
     timestamps: Vec<u32>,
     left: bool,
@@ -49,7 +51,10 @@ struct Receiver {
 
 impl Receiver {
     fn new() -> Self {
-        let (rtp, rtcp) = pair();
+        Self::by(pair(), 0x0BAD_CAFE)
+    }
+
+    fn by((rtp, rtcp): (UdpSocket, UdpSocket), ssrc: u32) -> Self {
         rtp.set_nonblocking(true).unwrap();
         rtcp.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let mut state = 7_u64;
@@ -58,8 +63,8 @@ impl Receiver {
             (state >> 11) as f64 / (1_u64 << 53) as f64
         };
         let setup = ReceiverSetup {
-            ssrc: 0x0BAD_CAFE,
-            cname: "receiver".into(),
+            ssrc,
+            cname: format!("receiver {ssrc}"),
             rate: VIDEO,
             unicast: true,
             keyframe_wait: Duration::from_millis(500),
@@ -72,6 +77,7 @@ impl Receiver {
             loss: 0.0,
             random: Box::new(random),
             server: None,
+            group: None,
             timestamps: Vec::new(),
             left: false,
         }
@@ -98,7 +104,10 @@ impl Receiver {
             }
         }
         if let Ok((length, from)) = self.rtcp.recv_from(&mut datagram) {
-            self.server = Some(from);
+            let compound = Compound::parse(&datagram[..length], Rules::Compound).unwrap();
+            if let Some(RtcpPacket::SenderReport { .. }) = compound.packets().next() {
+                self.server = Some(from);
+            }
             let heard = self.session.datagram(self.began.elapsed(), &datagram[..length], &mut self.random);
             self.left |= heard.unwrap().left;
         }
@@ -107,12 +116,12 @@ impl Receiver {
             && self.session.poll(self.began.elapsed(), &mut self.random, &mut out)
             && (self.random)() >= self.loss
         {
-            self.rtcp.send_to(&out, server).unwrap();
+            self.rtcp.send_to(&out, self.group.unwrap_or(server)).unwrap();
         }
     }
 
     /// Runs until what `/stats` says of the target is as wanted.
-    fn run_until(&mut self, what: &str, server: &Server, condition: impl Fn(&Value) -> bool) -> Value {
+    fn run_until(&mut self, what: &str, server: &Server, mut condition: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let asked = Instant::now();
@@ -242,6 +251,31 @@ fn loss_lowers_the_quality_where_the_rate_may_not_fall() {
     receiver.loss = 0.0;
     receiver.run_until("pictures go as they are", &server, |push| {
         push["quality"].is_null() && push["reencoded"].is_null()
+    });
+    server.stop();
+}
+
+/// One that reports to the whole group, as RFC 3550 has it, and one that reports to the sender alone.
+#[test]
+fn receivers_of_a_group_are_heard_wherever_they_report_to() {
+    let group = Ipv4Addr::new(239, 77, 2, (std::process::id() % 250) as u8 + 1);
+    let port = pair().0.local_addr().unwrap().port();
+    let socket = |port| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        socket.bind(&SocketAddr::from((group, port)).into()).unwrap();
+        socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+        UdpSocket::from(socket)
+    };
+    let mut receivers = [1, 2].map(|ssrc| Receiver::by((socket(port), socket(port + 1)), ssrc));
+    receivers[0].group = Some((group, port + 1).into());
+    let server = camera(&format!("rtp://{group}:{port}?interface=127.0.0.1"));
+    let [to_all, to_one] = &mut receivers;
+    // Reports to the group come to each of its members, so each knows the server by its report alone.
+    to_one.run_until("both are heard", &server, |push| {
+        to_all.run();
+        push["rtcp"]["receivers"] == 2
     });
     server.stop();
 }

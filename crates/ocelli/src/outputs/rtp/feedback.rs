@@ -20,6 +20,7 @@ use super::address::PushAddress;
 use super::bursts::RtpPicture;
 use super::line::Sent;
 use super::stats::{PushFeedback, PushStats};
+use crate::udp::{Interface, join_group};
 
 /// A compound packet of 31 blocks and a name of 255 bytes fits.
 const DATAGRAM_BYTES: usize = 1500;
@@ -57,7 +58,42 @@ pub(super) struct Feedback {
 /// Where reports go and come from.
 struct Way {
     socket: tokio::net::UdpSocket,
+    /// Where receivers of a group report to all of it.
+    group: Option<tokio::net::UdpSocket>,
     target: SocketAddr,
+}
+
+impl Way {
+    fn new(socket: UdpSocket, rtp_target: SocketAddr, interface: Option<&Interface>) -> Option<Self> {
+        let mut target = rtp_target;
+        target.set_port(rtp_target.port().checked_add(1)?);
+        let group = target.ip().is_multicast().then(|| join_group(target, interface));
+        let group = group.and_then(|joined| {
+            joined.inspect_err(|why| tracing::info!("reports to the group are not heard: {why}")).ok()
+        });
+        let watched = |socket| tokio::net::UdpSocket::from_std(socket).ok();
+        Some(Self { socket: watched(socket)?, group: group.and_then(watched), target })
+    }
+
+    /// Waits for a datagram. Cancel-safe.
+    async fn receive(&self, datagram: &mut [u8]) -> (usize, SocketAddr) {
+        loop {
+            let socket = tokio::select! {
+                _ = self.socket.readable() => &self.socket,
+                group = readable(self.group.as_ref()) => group,
+            };
+            // Where the host refuses reports, which many players do, there is nothing to read.
+            if let Ok(received) = socket.try_recv_from(datagram) {
+                return received;
+            }
+        }
+    }
+}
+
+async fn readable(socket: Option<&tokio::net::UdpSocket>) -> &tokio::net::UdpSocket {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let _ = socket.readable().await;
+    socket
 }
 
 /// How many pictures a second the camera gives, by its own times.
@@ -115,13 +151,14 @@ impl Feedback {
     }
 
     /// There is a way to `target`, which is where RTP goes, and perhaps a socket for reports.
-    pub(super) fn open(&mut self, socket: Option<UdpSocket>, target: SocketAddr) {
+    pub(super) fn open(
+        &mut self,
+        socket: Option<UdpSocket>,
+        target: SocketAddr,
+        interface: Option<&Interface>,
+    ) {
         self.close();
-        let next_port = target.port().checked_add(1);
-        self.way = socket.zip(next_port).and_then(|(socket, port)| {
-            let socket = tokio::net::UdpSocket::from_std(socket).ok()?;
-            Some(Way { socket, target: SocketAddr::new(target.ip(), port) })
-        });
+        self.way = socket.and_then(|socket| Way::new(socket, target, interface));
         self.show();
     }
 
@@ -179,8 +216,7 @@ impl Feedback {
             self.arm();
             let Some(way) = &self.way else { return std::future::pending().await };
             tokio::select! {
-                // Where the host refuses reports, which many players do, there is nothing to read.
-                Ok((length, from)) = way.socket.recv_from(&mut self.datagram[..]) => {
+                (length, from) = way.receive(&mut self.datagram[..]) => {
                     if let Some(event) = self.read(length, from) {
                         return event;
                     }

@@ -111,7 +111,7 @@ impl Target {
             (Change::Up, Some(line)) => {
                 let (target, local, packet_bytes) = (line.target(), line.local(), line.packet_bytes());
                 let rtcp = line.take_rtcp().filter(|_| self.address.rtcp);
-                self.feedback.open(rtcp, target);
+                self.feedback.open(rtcp, target, self.address.socket.interface.as_ref());
                 self.stats.set_addresses(Some(target), local);
                 self.stats.set_state(PushState::Sending);
                 tracing::info!(camera = %self.stream.name(), to = %self.address.label(), address = %target, "RTP push: sending");
