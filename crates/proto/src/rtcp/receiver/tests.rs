@@ -247,6 +247,37 @@ fn any_number_of_names_is_bounded() {
     assert!(session.due() < ms(60_000));
 }
 
+/// RFC 3550 6.2 and 6.3: each reckons with all the others, also with those that came at the same moment.
+#[test]
+fn sixty_that_begin_together_share_a_slow_streams_twentieth() {
+    let mut random = dice(5);
+    let mut group: Vec<_> = (0..60)
+        .map(|ssrc| {
+            let setup = ReceiverSetup { ssrc, cname: format!("{ssrc}"), ..setup(false) };
+            let mut session = ReceiverSession::new(Duration::ZERO, setup, &mut random);
+            session.started(Duration::ZERO, CAMERA, &mut random);
+            session
+        })
+        .collect();
+    let (mut bytes, mut first_second) = (0, 0);
+    for now in 0..300_000 {
+        for from in 0..group.len() {
+            if now % 100 == 0 {
+                group[from].packet(ms(now), CAMERA, (now / 100) as u16, now as u32 * 90, 800);
+            }
+            let Some(datagram) = written(|out| group[from].poll(ms(now), &mut random, out)) else { continue };
+            first_second += usize::from(now < 1000);
+            bytes += if now < 60_000 { 0 } else { datagram.len() + 28 };
+            for session in &mut group {
+                session.datagram(ms(now), &datagram, &mut random).unwrap();
+            }
+        }
+    }
+    // 64 kbit/s: 400 bytes a second, of which receivers have three quarters.
+    assert!((200..330).contains(&(bytes / 240)), "{} bytes a second", bytes / 240);
+    assert!(first_second < 10, "{first_second} reports in the first second");
+}
+
 proptest! {
     #[test]
     fn no_datagram_panics(
