@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::corpus;
 use super::players::pushed;
 use super::program::{Running, directory, free_port, installed};
+use super::relay::{Faults, Relay};
 use crate::processes::SOON;
 use crate::server::Server;
 
@@ -165,6 +166,29 @@ fn pair() -> (u16, [UdpSocket; 2]) {
 }
 
 #[test]
+fn tshark_finds_nothing_wrong_with_a_senders_reports() {
+    if !installed(&["tshark"]) {
+        return;
+    }
+    let directory = directory();
+    let (port, sockets) = pair();
+    let server = Server::configured(&format!(
+        "[cameras.cam]\nsource = \"pattern:?width=160&height=120&fps=10\"\npush = [\"rtp://127.0.0.1:{port}?ssrc=7\"]\n"
+    ));
+    let reports = |packets: &[Captured]| packets.iter().filter(|(_, _, to, _)| *to == port + 1).count();
+    let packets = receive(&sockets, |packets| reports(packets) >= 2);
+    server.stop();
+    let rules = [format!("udp.port=={port},rtp"), format!("udp.port=={},rtcp", port + 1)];
+    let fields = ["udp.dstport", "rtcp.pt", "rtcp.senderssrc", "rtcp.sdes.text", "rtcp.length_check"];
+    let rows = dissect(&directory, &packets, &rules, &fields);
+    for row in rows.iter().filter(|row| row[0] != port.to_string()) {
+        // A sender report, then the canonical name (RFC 3550 6.1).
+        assert!(row[1].starts_with("200,202"), "{row:?}");
+        assert!(row[2].starts_with("0x00000007") && !row[3].is_empty() && row[4] == "1", "{row:?}");
+    }
+}
+
+#[test]
 fn tshark_finds_nothing_wrong_with_h264_sent_on() {
     if !installed(&["tshark", "ffmpeg"]) {
         return;
@@ -196,4 +220,41 @@ fn tshark_finds_nothing_wrong_with_h264_sent_on() {
         let number = |row: &[String]| row[3].parse::<u16>().unwrap();
         assert_eq!(number(&pair[1]), number(&pair[0]).wrapping_add(1));
     }
+}
+
+/// FFmpeg's H.264 comes to a camera with losses; what the camera says of them goes to the port above the sender's.
+#[test]
+fn tshark_finds_nothing_wrong_with_a_receivers_reports() {
+    if !installed(&["tshark", "ffmpeg"]) {
+        return;
+    }
+    let directory = directory();
+    let (taken, (port, [media, reports])) = (free_port(), pair());
+    let server = Server::configured(&format!(
+        "[cameras.cam]\nsource = \"rtp://127.0.0.1:{taken}?codec=h264\"\non_lost = \"hold\"\n"
+    ));
+    let to = SocketAddr::from(([127, 0, 0, 1], taken));
+    let _relay = Relay::start(media, None, vec![to], Faults { lost: 30, late: 0, twice: 0 });
+    let _ffmpeg = Running::start(
+        &directory,
+        &format!(
+            "ffmpeg -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 -c:v libx264 -preset ultrafast -tune zerolatency -g 12 -pix_fmt yuv420p -f rtp rtp://127.0.0.1:{port}?pkt_size=700"
+        ),
+    );
+    // From the port above the camera's: a report in front, and somewhere a request for a keyframe.
+    let own = |packet: &&Captured| packet.1 == taken + 1;
+    let asks = |packet: &Captured| packet.3.windows(2).any(|two| two == [0x81, 206]);
+    let packets = receive(&[reports], |packets| {
+        let own = packets.iter().filter(own);
+        own.clone().count() >= 3 && own.clone().any(asks)
+    });
+    server.stop();
+    let packets: Vec<_> = packets.iter().filter(own).cloned().collect();
+    let rules = [format!("udp.port=={},rtcp", port + 1)];
+    let rows = dissect(&directory, &packets, &rules, &["rtcp.pt", "rtcp.sdes.text", "rtcp.length_check"]);
+    for row in &rows {
+        // A receiver report, then the canonical name (RFC 3550 6.1).
+        assert!(row[0].starts_with("201,202") && !row[1].is_empty() && row[2] == "1", "{row:?}");
+    }
+    assert!(rows.iter().any(|row| row[0].ends_with(",206")), "{rows:?}");
 }

@@ -63,8 +63,10 @@ const RECEIVERS: [&str; 8] = [
 ];
 
 /// The other blocks.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 13] = [
     "push",
+    "push-for-reports",
+    "gstreamer-reports",
     "patch",
     "description",
     "gstreamer-h264",
@@ -91,7 +93,7 @@ const PATTERN: &str = "pattern:?width=320&height=240&fps=10";
 
 /// A camera's table in which everything of the machine is exchanged.
 fn camera(table: &str, name: &str, target: &str) -> String {
-    let target_there = if table == "push" { "192.168.1.20:5000" } else { "239.255.0.1:5000" };
+    let target_there = if table == "multicast" { "239.255.0.1:5000" } else { "192.168.1.20:5000" };
     let name = format!("[cameras.{name}]");
     block(table, &[(DOCUMENTED_CAMERA, PATTERN), ("[cameras.front]", &name), (target_there, target)]).text
         + "\n"
@@ -236,6 +238,23 @@ fn what_the_document_sends_to_another_target_with_does_so() {
     let mut packet = [0; 2000];
     assert!(socket.recv(&mut packet).unwrap() > 12);
     assert_eq!((packet[0] >> 6, packet[1] & 0x7F), (2, 26), "RTP's version and the payload type of JPEG");
+    server.stop();
+}
+
+#[test]
+fn what_the_document_reports_with_reports() {
+    if !installed(&["gst-launch-1.0"]) {
+        return;
+    }
+    let (directory, to, from) = (directory(), free_port(), free_port());
+    let configuration = camera("push-for-reports", "front", &format!("127.0.0.1:{to}"));
+    let server = Server::configured(&configuration.replace("=6000", &format!("={from}")));
+    let ports = [("5000", to), ("5001", to + 1), ("6001", from + 1)]
+        .map(|(there, here)| (format!("port={there}"), format!("port={here}")));
+    let mut exchanges: Vec<_> = ports.iter().map(|(there, here)| (there.as_str(), here.as_str())).collect();
+    exchanges.extend([("192.168.1.10", "127.0.0.1"), ("autovideosink", "fakesink")]);
+    let _player = start(&directory, &block("gstreamer-reports", &exchanges));
+    until("a receiver reports", || server.stats_of("front")["push"][0]["rtcp"]["receivers"] == 1);
     server.stop();
 }
 
