@@ -174,7 +174,7 @@ impl Viewer {
             match self.connection.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(bytes) => self.pending.extend_from_slice(&buffer[..bytes]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if is_no_end(&error) => {}
                 Err(error) => panic!("the stream broke: {error}"),
             }
         }
@@ -198,7 +198,7 @@ impl Viewer {
                     read += bytes;
                     self.pending.extend_from_slice(&buffer[..bytes]);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if is_no_end(&error) => {}
                 Err(error) => panic!("the stream broke: {error}"),
             }
             while let Some(part) = self.next_before(began) {
@@ -231,6 +231,11 @@ impl Viewer {
         while self.next_before(deadline).is_some() {}
         assert!(Instant::now() < deadline, "the stream goes on");
     }
+}
+
+/// Whether a read only gave nothing in its time. One with a timeout is not taken up again by itself after a signal.
+fn is_no_end(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// The size that a picture's own header states.
