@@ -49,9 +49,10 @@ pub(super) async fn camera(
     changers.check(&headers)?;
     let camera = camera_called(&app, &name)?;
     is_json(&headers)?;
-    let pushes = camera.pushes();
-    let known: Vec<&PushAddress> = pushes.iter().map(|push| push.address()).collect();
-    let change = Change::parse(&whole(body).await?, &known)?;
+    let body = whole(body).await?;
+    // Only their addresses: a target goes on for as long as somebody holds it.
+    let known: Vec<PushAddress> = camera.pushes().iter().map(|push| push.address().clone()).collect();
+    let change = Change::parse(&body, &known)?;
     if let Some(targets) = change.push {
         let shown: Vec<&str> = targets.iter().map(PushAddress::label).collect();
         tracing::info!(camera = %camera.name(), %peer, targets = ?shown, "RTP push: targets changed");
@@ -95,7 +96,7 @@ async fn whole(body: Body) -> Result<bytes::Bytes, ApiError> {
 
 impl Change {
     /// `known` are the targets that there are.
-    fn parse(body: &[u8], known: &[&PushAddress]) -> Result<Self, ApiError> {
+    fn parse(body: &[u8], known: &[PushAddress]) -> Result<Self, ApiError> {
         let wanted = "send a JSON object such as {\"push\": [\"rtp://192.0.2.7:5000\"]}";
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| ApiError::bad_parameter(format!("the body is no JSON: {error}"), wanted))?;
@@ -111,7 +112,7 @@ impl Change {
 }
 
 /// `null` is what a key is without the configuration's word: no targets.
-fn push(members: &Map<String, Value>, known: &[&PushAddress]) -> Result<Option<Vec<PushAddress>>, ApiError> {
+fn push(members: &Map<String, Value>, known: &[PushAddress]) -> Result<Option<Vec<PushAddress>>, ApiError> {
     let hint = "a list of up to 64 texts such as \"rtp://192.0.2.7:5000?dscp=46\", or null for none";
     let list = match members.get("push") {
         None => return Ok(None),
@@ -128,7 +129,7 @@ fn push(members: &Map<String, Value>, known: &[&PushAddress]) -> Result<Option<V
         let wrong = |why: String| ApiError::bad_parameter(format!("`push[{index}]`: {}", cut(&why)), hint);
         let Value::String(text) = item else { return Err(wrong(format!("found {}", kind(item)))) };
         let address = match known.iter().find(|known| known.to_string() == *text) {
-            Some(known) => PushAddress::clone(known),
+            Some(known) => known.clone(),
             // The server's environment is for those who write its configuration.
             None if text.contains("${") => {
                 return Err(wrong("variables stand for nothing here".to_owned()));
@@ -207,9 +208,9 @@ mod tests {
 
     #[test]
     fn a_target_with_a_variable_stays_by_the_name_that_it_is_shown_by() {
-        let running = PushAddress::parse("rtp://10.1.2.3:5000").unwrap().shown_as("rtp://${STUDIO}:5000");
-        let change = Change::parse(br#"{"push": ["rtp://${STUDIO}:5000"]}"#, &[&running]).unwrap();
-        assert_eq!(change.push, Some(vec![running]));
+        let known = [PushAddress::parse("rtp://10.1.2.3:5000").unwrap().shown_as("rtp://${STUDIO}:5000")];
+        let change = Change::parse(br#"{"push": ["rtp://${STUDIO}:5000"]}"#, &known).unwrap();
+        assert_eq!(change.push, Some(known.to_vec()));
     }
 
     #[tokio::test(start_paused = true)]
