@@ -35,6 +35,9 @@ type LookUp = fn(PushAddress) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>
 pub(super) enum Change {
     /// It leads to an address: the first one, or another one than before.
     Up,
+    /// The host's address is another one, which is being opened. Its ports are free once whoever took the line's socket for
+    /// RTCP has dropped it.
+    Moving,
     /// It leads nowhere, for this cause, until it is tried again.
     Down(Arc<str>),
 }
@@ -107,6 +110,7 @@ impl Link {
                     Check::Running(looking) => match looking.await {
                         Ok(found) if !found.contains(&line.target()) => {
                             self.phase = Phase::Opening(Box::pin(open_first(found, self.address.clone())));
+                            return Change::Moving;
                         }
                         // A name server that fails is no reason to leave an address that may work.
                         _ => *check = next_check(&self.address),
@@ -241,10 +245,29 @@ mod tests {
         says(&["127.0.0.2:5000", "127.0.0.1:5000"]);
         assert!(tokio::time::timeout(Duration::from_secs(150), link.change()).await.is_err());
         says(&["127.0.0.3:5000"]);
-        assert_eq!(changed(&mut link).await, (at("127.0.0.3:5000"), 30));
+        assert_eq!(changed(&mut link).await, (None, 30));
+        assert_eq!(changed(&mut link).await, (at("127.0.0.3:5000"), 0));
         link.doubt();
         says(&["127.0.0.4:5000"]);
-        assert_eq!(changed(&mut link).await, (at("127.0.0.4:5000"), 5));
+        assert_eq!(changed(&mut link).await, (None, 5));
+        assert_eq!(changed(&mut link).await, (at("127.0.0.4:5000"), 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_moves_keeps_both_ports() {
+        let free = bind_pair("127.0.0.1:5000".parse().unwrap(), &Default::default()).unwrap();
+        let port = free.local_address().unwrap().port();
+        drop(free);
+        says(&["127.0.0.1:5000"]);
+        let mut link = link(&format!("rtp://name:5000?local_port={port}"));
+        assert_eq!(changed(&mut link).await.0, at("127.0.0.1:5000"));
+        let rtcp = link.line().and_then(Line::take_rtcp);
+        assert_eq!(rtcp.as_ref().unwrap().local_addr().unwrap().port(), port + 1);
+        says(&["127.0.0.2:5000"]);
+        assert!(matches!(link.change().await, Change::Moving));
+        drop(rtcp);
+        assert_eq!(changed(&mut link).await.0, at("127.0.0.2:5000"));
+        assert!(link.line().and_then(Line::take_rtcp).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ pub(super) struct Target {
     stream: Arc<Stream>,
     stats: Arc<PushStats>,
     link: Link,
+    /// Dropped before `link`: who finds RTP's port free finds RTCP's free too.
+    feedback: Feedback,
     /// The length of packets that `pictures` was asked for.
     packet_bytes: usize,
     /// The quality that `pictures` was asked for.
@@ -33,7 +35,6 @@ pub(super) struct Target {
     pictures: DerivedReader<RtpPicture>,
     numbers: Numbers,
     seen: Seen,
-    feedback: Feedback,
     /// The log has said that the host refuses packets.
     told_refusal: bool,
     /// Why the receiver lacks a picture, where those up to the next key cannot be shown without it.
@@ -126,6 +127,11 @@ impl Target {
             (Change::Up, None) => {}
         }
     }
+            (Change::Moving, _) => {
+                self.feedback.close();
+                self.stats.set_addresses(None, None);
+                self.stats.set_state(PushState::Starting);
+            }
 
     fn down(&mut self, cause: &Arc<str>) {
         self.feedback.close();
