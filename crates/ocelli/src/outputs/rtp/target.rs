@@ -177,11 +177,11 @@ impl Target {
                 None
             }
             Outcome::Damaged => {
-                self.stats.dropped_pictures(PushDrop::Damaged, 1);
+                self.drop_picture(picture, PushDrop::Damaged);
                 None
             }
             Outcome::Oversized => {
-                self.stats.dropped_pictures(PushDrop::Oversized, 1);
+                self.drop_picture(picture, PushDrop::Oversized);
                 None
             }
         };

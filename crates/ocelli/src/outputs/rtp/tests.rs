@@ -81,6 +81,26 @@ async fn h264_begins_at_a_keyframe_and_goes_on_with_every_frame() {
 }
 
 #[tokio::test]
+async fn behind_a_damaged_picture_of_h264_nothing_goes_out_up_to_the_next_keyframe() {
+    let (stream, mut publisher) = stream(Codec::H264);
+    let (socket, address) = receiver();
+    let push = Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()));
+    until(|| push.stats().state() == PushState::Sending).await;
+    publish(&mut publisher, 0, true, &slice(0x65, 200));
+    assert_eq!(next_length(&socket).await, 12 + 200);
+    publish(&mut publisher, 3000, false, &slice(0x41, 100).slice(..50));
+    publish(&mut publisher, 6000, false, &slice(0x41, 100));
+    until(|| push.stats().dropped()[PushDrop::Damaged as usize] == (PushDrop::Damaged, 2)).await;
+    publish(&mut publisher, 9000, true, &slice(0x65, 300));
+    assert_eq!(next_length(&socket).await, 12 + 300);
+}
+
+async fn next_length(socket: &tokio::net::UdpSocket) -> usize {
+    let received = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut [0; 2000])).await;
+    received.expect("in time").unwrap()
+}
+
+#[tokio::test]
 async fn targets_that_stay_go_on_and_others_end_and_begin() {
     let entry = |push| {
         let setup = crate::app::CameraSetup {
