@@ -174,8 +174,9 @@ impl Feedback {
         if picture.notice || !picture.alone {
             return true;
         }
-        if self.camera.count(picture.ticks, behind + 1) {
-            let receivers = self.session.audience().receivers;
+        if self.camera.count(ticks, behind + 1) {
+            // Those of a way that is closed report no more.
+            let receivers = if self.way.is_some() { self.session.audience().receivers } else { 0 };
             if self.adaptation.poll(self.began.elapsed(), self.camera.fps, receivers) {
                 self.show();
             }
