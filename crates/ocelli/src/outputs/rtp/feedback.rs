@@ -168,8 +168,9 @@ impl Feedback {
         self.show();
     }
 
-    /// Whether a picture is to be sent, or left out to lower the rate. `behind` others were before it.
-    pub(super) fn passes(&mut self, picture: &RtpPicture, behind: u64) -> bool {
+    /// Whether a picture of `ticks` on the target's line is to be sent, or left out to lower the rate. `behind` others were before
+    /// it.
+    pub(super) fn passes(&mut self, picture: &RtpPicture, ticks: i64, behind: u64) -> bool {
         // A notice has a rate of its own; and where pictures need one another none can be left out.
         if picture.notice || !picture.alone {
             return true;

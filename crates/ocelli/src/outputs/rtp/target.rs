@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_hub::{DerivedReader, Next, Stream, Want};
 use ocelli_media::MediaTime;
@@ -14,6 +14,7 @@ use super::bursts::{Outcome, RtpBursts, RtpPicture};
 use super::feedback::{Event, Feedback};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
+use super::timeline::Splice;
 use crate::transcode::Recoder;
 
 /// A full socket is waited for as long as pictures are apart, within these bounds.
@@ -25,9 +26,9 @@ pub(super) struct Target {
     recoder: Option<Recoder>,
     stream: Arc<Stream>,
     stats: Arc<PushStats>,
-    link: Link,
     /// Dropped before `link`: who finds RTP's port free finds RTCP's free too.
     feedback: Feedback,
+    link: Link,
     /// The length of packets that `pictures` was asked for.
     packet_bytes: usize,
     /// The quality that `pictures` was asked for.
@@ -46,6 +47,8 @@ struct Numbers {
     ssrc: u32,
     sequence: u16,
     timestamp_offset: u32,
+    /// The time line that the offset is added to.
+    line: Splice,
 }
 
 /// What the last picture left behind.
@@ -80,6 +83,7 @@ impl Target {
                 ssrc: stats.ssrc(),
                 sequence: fastrand::u16(..),
                 timestamp_offset: fastrand::u32(..),
+                line: Splice::default(),
             },
             seen: Seen::default(),
             told_refusal: false,
@@ -123,15 +127,15 @@ impl Target {
                     self.subscribe(packet_bytes);
                 }
             }
-            (Change::Down(cause), _) => self.down(&cause),
-            (Change::Up, None) => {}
-        }
-    }
             (Change::Moving, _) => {
                 self.feedback.close();
                 self.stats.set_addresses(None, None);
                 self.stats.set_state(PushState::Starting);
             }
+            (Change::Down(cause), _) => self.down(&cause),
+            (Change::Up, None) => {}
+        }
+    }
 
     fn down(&mut self, cause: &Arc<str>) {
         self.feedback.close();
@@ -161,10 +165,12 @@ impl Target {
         self.packet_bytes = packet_bytes;
         self.pictures = subscribe(&self.stream, packet_bytes, self.recoder.as_ref(), self.quality);
         (self.seen.skipped, self.seen.passed_over) = (0, None);
+        self.numbers.line.begin();
     }
 
     async fn take(&mut self, picture: &RtpPicture) {
-        if !self.is_wanted(picture) {
+        let ticks = self.numbers.line.place(picture.ticks, Instant::now());
+        if !self.is_wanted(picture, ticks) {
             return;
         }
         let burst = match &picture.outcome {
@@ -201,7 +207,7 @@ impl Target {
         let stamp = Stamp {
             payload_type: self.address.payload_type.unwrap_or(burst.usual_payload_type()),
             sequence: self.numbers.sequence,
-            timestamp: self.numbers.timestamp_offset.wrapping_add(picture.ticks as u32),
+            timestamp: self.numbers.timestamp_offset.wrapping_add(ticks as u32),
             ssrc: self.numbers.ssrc,
         };
         // A packet that is left out leaves a gap, so that the receiver knows of it.
@@ -228,14 +234,14 @@ impl Target {
         }
     }
 
-    /// Whether a picture is to be sent: once, and as far as the receivers' loss allows.
-    fn is_wanted(&mut self, picture: &RtpPicture) -> bool {
+    /// Whether a picture of `ticks` on the target's line is to be sent: once, and as far as the receivers' loss allows.
+    fn is_wanted(&mut self, picture: &RtpPicture, ticks: i64) -> bool {
         // Sent already, in another quality or length of packets.
-        if picture.alone && self.seen.ticks == Some(picture.ticks) {
+        if picture.alone && self.seen.ticks == Some(ticks) {
             return false;
         }
-        let behind = self.note_skipped(picture);
-        if !self.feedback.passes(picture, behind) {
+        let behind = self.note_skipped(picture, ticks);
+        if !self.feedback.passes(picture, ticks, behind) {
             self.stats.dropped_pictures(PushDrop::Adapted, 1);
             return false;
         }
@@ -259,7 +265,7 @@ impl Target {
     }
 
     /// Counts what went by unsent, and learns how far pictures are apart. How many went by.
-    fn note_skipped(&mut self, picture: &RtpPicture) -> u64 {
+    fn note_skipped(&mut self, picture: &RtpPicture, ticks: i64) -> u64 {
         self.pictures.set_want(if picture.alone { Want::Latest } else { Want::Live });
         let skipped = self.pictures.skipped();
         let passed_over = picture.passed_over - self.seen.passed_over.unwrap_or(picture.passed_over);
@@ -268,8 +274,8 @@ impl Target {
             self.stats.dropped_pictures(PushDrop::Behind, behind);
         }
         (self.seen.skipped, self.seen.passed_over) = (skipped, Some(picture.passed_over));
-        let last = self.seen.ticks.replace(picture.ticks);
-        let apart = picture.ticks.saturating_sub(last.unwrap_or(picture.ticks));
+        let last = self.seen.ticks.replace(ticks);
+        let apart = ticks.saturating_sub(last.unwrap_or(ticks));
         let apart = MediaTime::new(apart, MediaTime::VIDEO_RATE);
         let apart = apart.since(MediaTime::new(0, MediaTime::VIDEO_RATE)) / (behind as u32 + 1);
         self.seen.patience = apart.clamp(LEAST_PATIENCE, MOST_PATIENCE);

@@ -7,7 +7,8 @@
 //! on by a frame rate.
 //!
 //! The line begins at the wall clock's ticks since 1970, so that another one that begins later goes on where this one would
-//! be. Targets add a random offset each.
+//! be, unless the wall clock was set meanwhile. A target that goes over to another one makes up for that ([`Splice`]), and
+//! adds a random offset.
 //!
 //! [`MediaTime`]: ocelli_media::MediaTime
 
@@ -71,6 +72,40 @@ impl Timeline {
         };
         self.last = Some(Last { clock, on_its_clock, on_the_line, came: now });
         on_the_line
+    }
+}
+
+/// A target's own line, through those of one maker of packets after another.
+#[derive(Debug, Default)]
+pub(super) struct Splice {
+    last: Option<(i64, Instant)>,
+    /// What is added to the ticks of the line at hand.
+    shift: i64,
+    begins: bool,
+}
+
+impl Splice {
+    /// The ticks that follow are another line's, beginning at a picture that needs none before it.
+    pub(super) fn begin(&mut self) {
+        self.begins = true;
+    }
+
+    /// Where on the target's line a picture is that came at `now`. The first one of another line that is earlier than the last
+    /// one, or far from where it should be, is where the time that has passed has it.
+    pub(super) fn place(&mut self, on_its_line: i64, now: Instant) -> i64 {
+        let mut place = on_its_line.saturating_add(self.shift);
+        if std::mem::take(&mut self.begins)
+            && let Some((last, came)) = self.last
+        {
+            let passed = ticks(now.saturating_duration_since(came));
+            let expected = last.saturating_add(passed.max(1));
+            if place < last || place.saturating_sub(expected).saturating_abs() > TOLERANCE_TICKS {
+                self.shift = expected.saturating_sub(on_its_line);
+                place = expected;
+            }
+        }
+        self.last = Some((place, now));
+        place
     }
 }
 
@@ -178,6 +213,24 @@ mod tests {
         let end = first.jpeg(WALL + ms(40), ms(40));
         let mut second = Test::new();
         assert_eq!(second.jpeg(WALL + ms(80), ms(0)) - end, 3600);
+    }
+
+    #[test]
+    fn a_target_goes_on_through_lines_between_which_the_clock_was_set() {
+        let start = Instant::now();
+        for set in [1_000_000_000, -1_000_000_000] {
+            let mut splice = Splice::default();
+            assert_eq!([splice.place(1000, start), splice.place(4600, start + ms(40))], [1000, 4600]);
+            // The same picture once more, from a maker of longer packets.
+            splice.begin();
+            assert_eq!(
+                [splice.place(4600, start + ms(41)), splice.place(8200, start + ms(80))],
+                [4600, 8200]
+            );
+            splice.begin();
+            let after = [splice.place(set, start + ms(120)), splice.place(set + 3600, start + ms(161))];
+            assert_eq!(after, [11_800, 15_400], "{set}");
+        }
     }
 
     proptest! {
