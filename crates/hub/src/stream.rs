@@ -127,7 +127,7 @@ struct Meter {
 pub struct NetworkPath {
     /// Where the source listens, if it does.
     pub listens: Option<SocketAddr>,
-    /// Where the packets come from; `None` before the first, and while nothing comes.
+    /// Where the last packets came from; `None` before the first.
     pub sender: Option<SocketAddr>,
     /// How often a sender began: another one, or the same anew.
     pub senders: u64,

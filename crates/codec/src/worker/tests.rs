@@ -1,3 +1,5 @@
+//! What a worker says to requests that are right, unknown, and none.
+
 use super::protocol::PROTOCOL;
 use super::*;
 use ocelli_media::Size;
