@@ -2,6 +2,8 @@
 //!
 //! Labels are cameras' names and short fixed words only: a label per viewer would grow without end.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,22 +19,36 @@ use prometheus_client::registry::{Registry, Unit};
 use super::error::ApiError;
 use super::push::register_pushes;
 use super::status::{dropped, gives_pictures};
-use crate::app::App;
+use crate::app::{App, CameraEntry};
 use crate::log;
 use crate::process::ProcessStats;
 
-type Fractional = Gauge<f64, AtomicU64>;
-type Total = Counter<u64, AtomicU64>;
+pub(super) type Fractional = Gauge<f64, AtomicU64>;
+pub(super) type Total = Counter<u64, AtomicU64>;
+
+/// What tells the numbers of one name apart.
+pub(super) trait Label: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static {}
+
+impl<L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static> Label for L {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCamera {
     camera: String,
 }
 
+impl OfCamera {
+    fn new(camera: &CameraEntry) -> Self {
+        Self { camera: camera.name().to_string() }
+    }
+}
+
 /// `/metrics`.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let mut registry = Registry::with_prefix("ocelli");
-    register_cameras(&app, &mut registry);
+    register_pictures(&app, &mut registry);
+    register_viewers(&app, &mut registry);
+    register_network(&app, &mut registry);
+    register_reencoding(&app, &mut registry);
     register_pushes(&app, &mut registry);
     register_process(&app, &mut registry);
     let mut body = String::with_capacity(4096);
@@ -45,57 +61,36 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
     Ok(response)
 }
 
-fn register_cameras(app: &App, registry: &mut Registry) {
-    let gauge = |registry: &mut Registry, name: &str, help: &str| {
-        let family = Family::<OfCamera, Fractional>::default();
-        registry.register(name, help, family.clone());
-        family
-    };
-    let counter = |registry: &mut Registry, name: &str, help: &str| {
-        let family = Family::<OfCamera, Total>::default();
-        registry.register(name, help, family.clone());
-        family
-    };
-    let up = gauge(registry, "camera_up", "1 while the camera gives pictures");
-    let fps = gauge(registry, "camera_frames_per_second", "Pictures a second over the last three seconds");
-    let bits = gauge(registry, "camera_bits_per_second", "Bits a second over the last three seconds");
-    let age = gauge(registry, "camera_picture_age_seconds", "Since the last picture came");
-    let viewers = gauge(registry, "camera_viewers", "Viewers now");
-    let latency = gauge(
-        registry,
-        "camera_viewer_latency_p99_seconds",
-        "From capture to the slowest viewer's kernel, 99th percentile",
-    );
-    let frames = counter(registry, "camera_frames", "Pictures that came from the camera");
-    let bytes = counter(registry, "camera_bytes", "Bytes that came from the camera");
-    let lost = counter(registry, "camera_dropped_frames", "Pictures dropped on the way in");
-    let garbage = counter(
+/// A fraction for each `L`, such as a camera.
+pub(super) fn gauges<L: Label>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Fractional> {
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+/// A count for each `L`, such as a camera.
+pub(super) fn counters<L: Label>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Total> {
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn register_pictures(app: &App, registry: &mut Registry) {
+    let up = gauges(registry, "camera_up", "1 while the camera gives pictures");
+    let fps = gauges(registry, "camera_frames_per_second", "Pictures a second over the last three seconds");
+    let bits = gauges(registry, "camera_bits_per_second", "Bits a second over the last three seconds");
+    let age = gauges(registry, "camera_picture_age_seconds", "Since the last picture came");
+    let frames = counters(registry, "camera_frames", "Pictures that came from the camera");
+    let bytes = counters(registry, "camera_bytes", "Bytes that came from the camera");
+    let lost = counters(registry, "camera_dropped_frames", "Pictures dropped on the way in");
+    let garbage = counters(
         registry,
         "camera_garbage_bytes",
         "Bytes that came from the camera and belonged to no picture",
     );
-    let packets = counter(registry, "camera_network_packets", "Packets that came from the camera");
-    let lost_packets = counter(
-        registry,
-        "camera_network_lost_packets",
-        "Packets of the camera that did not come, or too late",
-    );
-    let refused_packets =
-        counter(registry, "camera_network_refused_packets", "Packets that came and were not the camera's");
-    let jitter = gauge(registry, "camera_network_jitter_seconds", "Mean deviation of the packets' spacing");
-    let restarts = counter(registry, "camera_restarts", "Starts after a failure");
-    let sent = counter(registry, "camera_sent_frames", "Pictures written to viewers");
-    let sent_bytes = counter(registry, "camera_sent_bytes", "Bytes written to viewers");
-    let skipped = counter(registry, "camera_skipped_frames", "Pictures that a viewer was too slow for");
-    let reencoded = counter(registry, "camera_reencoded_frames", "Pictures encoded anew");
-    let not_reencoded = counter(
-        registry,
-        "camera_reencoding_failed_frames",
-        "Pictures that should have been encoded anew and were not",
-    );
-    let present = app.viewers.present();
+    let restarts = counters(registry, "camera_restarts", "Starts after a failure");
     for camera in &app.cameras {
-        let label = OfCamera { camera: camera.name().to_string() };
+        let label = OfCamera::new(camera);
         let (status, stats) = (camera.status(), camera.stream().stats());
         up.get_or_create(&label).set(f64::from(gives_pictures(&status.state)));
         fps.get_or_create(&label).set(stats.rate.frames_per_second);
@@ -103,27 +98,70 @@ fn register_cameras(app: &App, registry: &mut Registry) {
         if let Some(last) = stats.last_picture {
             age.get_or_create(&label).set(last.elapsed().as_secs_f64());
         }
+        frames.get_or_create(&label).inc_by(stats.frames);
+        bytes.get_or_create(&label).inc_by(stats.bytes);
+        lost.get_or_create(&label).inc_by(dropped(&stats));
+        garbage.get_or_create(&label).inc_by(stats.garbage_bytes);
+        restarts.get_or_create(&label).inc_by(status.restarts);
+    }
+}
+
+fn register_viewers(app: &App, registry: &mut Registry) {
+    let viewers = gauges(registry, "camera_viewers", "Viewers now");
+    let latency = gauges(
+        registry,
+        "camera_viewer_latency_p99_seconds",
+        "From capture to the slowest viewer's kernel, 99th percentile",
+    );
+    let sent = counters(registry, "camera_sent_frames", "Pictures written to viewers");
+    let sent_bytes = counters(registry, "camera_sent_bytes", "Bytes written to viewers");
+    let skipped = counters(registry, "camera_skipped_frames", "Pictures that a viewer was too slow for");
+    let present = app.viewers.present();
+    for camera in &app.cameras {
+        let label = OfCamera::new(camera);
         let mine = || present.iter().filter(|viewer| viewer.camera == *camera.name());
         viewers.get_or_create(&label).set(mine().count() as f64);
         if let Some(slowest) = mine().filter_map(|viewer| viewer.latency().p99).max() {
             latency.get_or_create(&label).set(slowest.as_secs_f64());
         }
-        frames.get_or_create(&label).inc_by(stats.frames);
-        bytes.get_or_create(&label).inc_by(stats.bytes);
-        lost.get_or_create(&label).inc_by(dropped(&stats));
-        garbage.get_or_create(&label).inc_by(stats.garbage_bytes);
-        let network = stats.network.unwrap_or_default();
-        packets.get_or_create(&label).inc_by(network.packets);
-        lost_packets.get_or_create(&label).inc_by(network.lost);
-        refused_packets.get_or_create(&label).inc_by(network.strange + network.unusable);
-        jitter.get_or_create(&label).set(network.jitter.as_secs_f64());
-        let worker = camera.recoder().stats();
-        reencoded.get_or_create(&label).inc_by(worker.pictures);
-        not_reencoded.get_or_create(&label).inc_by(worker.failed + worker.overtaken);
-        restarts.get_or_create(&label).inc_by(status.restarts);
         sent.get_or_create(&label).inc_by(camera.totals.frames.load(Ordering::Relaxed));
         sent_bytes.get_or_create(&label).inc_by(camera.totals.bytes.load(Ordering::Relaxed));
         skipped.get_or_create(&label).inc_by(camera.totals.skipped.load(Ordering::Relaxed));
+    }
+}
+
+fn register_network(app: &App, registry: &mut Registry) {
+    let packets = counters(registry, "camera_network_packets", "Packets that came from the camera");
+    let lost = counters(
+        registry,
+        "camera_network_lost_packets",
+        "Packets of the camera that did not come, or too late",
+    );
+    let refused =
+        counters(registry, "camera_network_refused_packets", "Packets that came and were not the camera's");
+    let jitter = gauges(registry, "camera_network_jitter_seconds", "Mean deviation of the packets' spacing");
+    for camera in &app.cameras {
+        let label = OfCamera::new(camera);
+        let network = camera.stream().stats().network.unwrap_or_default();
+        packets.get_or_create(&label).inc_by(network.packets);
+        lost.get_or_create(&label).inc_by(network.lost);
+        refused.get_or_create(&label).inc_by(network.strange + network.unusable);
+        jitter.get_or_create(&label).set(network.jitter.as_secs_f64());
+    }
+}
+
+fn register_reencoding(app: &App, registry: &mut Registry) {
+    let reencoded = counters(registry, "camera_reencoded_frames", "Pictures encoded anew");
+    let failed = counters(
+        registry,
+        "camera_reencoding_failed_frames",
+        "Pictures that should have been encoded anew and were not",
+    );
+    for camera in &app.cameras {
+        let label = OfCamera::new(camera);
+        let worker = camera.recoder().stats();
+        reencoded.get_or_create(&label).inc_by(worker.pictures);
+        failed.get_or_create(&label).inc_by(worker.failed + worker.overtaken);
     }
 }
 

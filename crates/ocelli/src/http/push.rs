@@ -1,15 +1,12 @@
 //! What the program says of RTP push: for each target its numbers, in JSON and as metrics.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+use super::metrics::{counters, gauges};
 use super::status::millis;
 use crate::app::App;
 use crate::outputs::rtp::{Push, PushFeedback, PushState, PushStats};
@@ -134,33 +131,23 @@ struct OfTarget {
 }
 
 pub(super) fn register_pushes(app: &App, registry: &mut Registry) {
-    let gauge = |registry: &mut Registry, name: &str, help: &str| {
-        let family = Family::<OfTarget, Gauge<f64, AtomicU64>>::default();
-        registry.register(name, help, family.clone());
-        family
-    };
-    let counter = |registry: &mut Registry, name: &str, help: &str| {
-        let family = Family::<OfTarget, Counter<u64, AtomicU64>>::default();
-        registry.register(name, help, family.clone());
-        family
-    };
-    let up = gauge(registry, "push_up", "1 while there is a way to the target");
-    let latency = gauge(
+    let up = gauges(registry, "push_up", "1 while there is a way to the target");
+    let latency = gauges(
         registry,
         "push_latency_p99_seconds",
         "From capture to the kernel's taking the last packet, 99th percentile",
     );
-    let receivers = gauge(registry, "push_receivers", "Receivers that report");
-    let loss = gauge(registry, "push_loss_ratio", "Part of the packets that the worst receiver lost");
-    let jitter = gauge(registry, "push_jitter_seconds", "Mean deviation of the packets' spacing");
-    let round_trip = gauge(registry, "push_round_trip_seconds", "A packet's way to a receiver and back");
-    let rate = gauge(registry, "push_rate_ratio", "Part of the camera's pictures that is sent");
-    let reports = counter(registry, "push_reports", "Reports of receivers");
-    let pictures = counter(registry, "push_pictures", "Pictures sent whole");
-    let packets = counter(registry, "push_packets", "RTP packets sent");
-    let bytes = counter(registry, "push_bytes", "Bytes of RTP packets sent");
-    let dropped = counter(registry, "push_dropped_pictures", "Pictures not sent whole");
-    let refused = counter(registry, "push_refused_by_host", "Refusals by the target's host");
+    let receivers = gauges(registry, "push_receivers", "Receivers that report");
+    let loss = gauges(registry, "push_loss_ratio", "Part of the packets that the worst receiver lost");
+    let jitter = gauges(registry, "push_jitter_seconds", "Mean deviation of the packets' spacing");
+    let round_trip = gauges(registry, "push_round_trip_seconds", "A packet's way to a receiver and back");
+    let rate = gauges(registry, "push_rate_ratio", "Part of the camera's pictures that is sent");
+    let reports = counters(registry, "push_reports", "Reports of receivers");
+    let pictures = counters(registry, "push_pictures", "Pictures sent whole");
+    let packets = counters(registry, "push_packets", "RTP packets sent");
+    let bytes = counters(registry, "push_bytes", "Bytes of RTP packets sent");
+    let dropped = counters(registry, "push_dropped_pictures", "Pictures not sent whole");
+    let refused = counters(registry, "push_refused_by_host", "Refusals by the target's host");
     for camera in &app.cameras {
         for push in camera.pushes() {
             let stats = push.stats();

@@ -10,7 +10,7 @@ use ocelli_proto::rtcp::adapt::Bounds;
 use ocelli_proto::rtp::Stamp;
 
 use super::address::PushAddress;
-use super::bursts::{Outcome, RtpBursts, RtpPicture};
+use super::bursts::{Burst, Done, Outcome, RtpBursts, RtpPicture};
 use super::feedback::{Event, Feedback};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
@@ -173,25 +173,7 @@ impl Target {
         if !self.is_wanted(picture, ticks) {
             return;
         }
-        let burst = match &picture.outcome {
-            Outcome::Burst(burst, done) => Some((burst, *done)),
-            Outcome::Refused(why) => {
-                self.stats.dropped_pictures(PushDrop::Refused, 1);
-                if self.stats.set_refused(Some(why)) {
-                    tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: {why}");
-                }
-                None
-            }
-            Outcome::Damaged => {
-                self.drop_picture(picture, PushDrop::Damaged);
-                None
-            }
-            Outcome::Oversized => {
-                self.drop_picture(picture, PushDrop::Oversized);
-                None
-            }
-        };
-        let Some((burst, done)) = burst else { return };
+        let Some((burst, done)) = self.burst(picture) else { return };
         self.stats.set_refused(None);
         self.note_reencoded(picture);
         if picture.key {
@@ -232,6 +214,22 @@ impl Target {
                 self.down(&in_words(&error).into());
             }
         }
+    }
+
+    /// A picture's packets. Where there are none, counts it and says why.
+    fn burst<'a>(&mut self, picture: &'a RtpPicture) -> Option<(&'a Burst, Done)> {
+        match &picture.outcome {
+            Outcome::Burst(burst, done) => return Some((burst, *done)),
+            Outcome::Refused(why) => {
+                self.stats.dropped_pictures(PushDrop::Refused, 1);
+                if self.stats.set_refused(Some(why)) {
+                    tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: {why}");
+                }
+            }
+            Outcome::Damaged => self.drop_picture(picture, PushDrop::Damaged),
+            Outcome::Oversized => self.drop_picture(picture, PushDrop::Oversized),
+        }
+        None
     }
 
     /// Whether a picture of `ticks` on the target's line is to be sent: once, and as far as the receivers' loss allows.
