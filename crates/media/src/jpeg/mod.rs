@@ -10,7 +10,7 @@ mod walk;
 
 pub use error::JpegError;
 pub use header::{Chroma, Component, Header, Process};
-pub use quality::estimate_quality;
+pub use quality::{LUMA_QUANTISATION, estimate_quality};
 pub(crate) use walk::find_start;
 pub use walk::{Item, Items, Step, Walker};
 

@@ -6,9 +6,9 @@
 
 use super::{Item, Items, marker};
 
-/// T.81 table K.1, in zigzag order.
+/// T.81 table K.1, in zigzag order: the quantisation of luma that encoders scale by their quality.
 #[rustfmt::skip]
-const LUMA: [u16; 64] = [
+pub const LUMA_QUANTISATION: [u8; 64] = [
     16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
     26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
     56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
@@ -53,7 +53,7 @@ fn first_table(mut payload: &[u8]) -> Option<u8> {
 /// libjpeg's factor in percent is 5000 / q below 50 and 200 - 2q from there on.
 fn quality(values: impl Iterator<Item = u32>) -> u8 {
     let (mut sum, mut base_sum) = (0, 0);
-    for (value, base) in values.zip(LUMA) {
+    for (value, base) in values.zip(LUMA_QUANTISATION.map(u16::from)) {
         // Baseline tables end at 255: what was cut off there says nothing of the factor.
         if value != 255 {
             sum += value;
@@ -82,7 +82,7 @@ mod tests {
         let factor = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
         let most = if precision == 0 { 255 } else { 32767 };
         let mut table = vec![precision << 4];
-        for base in LUMA {
+        for base in LUMA_QUANTISATION.map(u16::from) {
             let value = ((u32::from(base) * factor + 50) / 100).clamp(1, most);
             if precision > 0 {
                 table.push((value >> 8) as u8);

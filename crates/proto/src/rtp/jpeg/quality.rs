@@ -1,17 +1,9 @@
 //! Quantisation tables: computed from Q (RFC 2435 appendix A), or sent.
 
+use ocelli_media::jpeg::LUMA_QUANTISATION;
 use ocelli_media::jpeg::rewrite::QuantisationPair;
 
 use super::header::{HeaderError, SentTables};
-
-/// T.81 table K.1, in zigzag order.
-#[rustfmt::skip]
-const LUMA: [u8; 64] = [
-    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
-    26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
-    56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
-    95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
-];
 
 /// T.81 table K.2, in zigzag order.
 #[rustfmt::skip]
@@ -28,7 +20,7 @@ pub(super) fn computed(q: u8) -> QuantisationPair {
     let factor = if q < 50 { 5000 / q } else { 200 - 2 * q };
     let scaled =
         |base: &[u8; 64]| base.map(|value| ((u32::from(value) * factor + 50) / 100).clamp(1, 255) as u16);
-    QuantisationPair { luma: scaled(&LUMA), chroma: scaled(&CHROMA) }
+    QuantisationPair { luma: scaled(&LUMA_QUANTISATION), chroma: scaled(&CHROMA) }
 }
 
 /// Reads tables as they are sent.
