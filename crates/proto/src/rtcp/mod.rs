@@ -45,9 +45,6 @@ const FULL_INTRA: u8 = 4;
 /// The item of a source description that names a participant.
 const CNAME: u8 = 1;
 
-/// Who takes another name at each collision can be made to do nothing else: they are told this far apart.
-const COLLISIONS_APART: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// What a sender says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderInfo {

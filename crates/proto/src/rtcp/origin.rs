@@ -1,6 +1,11 @@
 //! Whether a datagram is somebody else's, our own come back, or somebody's who has our name (RFC 3550 section 8.2).
 
+use std::time::Duration;
+
 use super::{Compound, Packet};
+
+/// How soon another collision is told of: whoever collides on purpose is not to have names changed all the time.
+const COLLISIONS_APART: Duration = Duration::from_secs(10);
 
 /// Whose a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,4 +41,19 @@ pub(super) fn origin(compound: &Compound<'_>, ssrc: u32, cname: &str) -> Origin 
         }
     }
     origin
+}
+
+/// When a collision was last told of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Collisions(Option<Duration>);
+
+impl Collisions {
+    /// Whether the one that is seen at `now` is told of.
+    pub(super) fn is_told(&mut self, now: Duration) -> bool {
+        let is_told = self.0.is_none_or(|before| now >= before.saturating_add(COLLISIONS_APART));
+        if is_told {
+            self.0 = Some(now);
+        }
+        is_told
+    }
 }

@@ -21,11 +21,9 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use super::members::Members;
-use super::origin::{Origin, origin};
+use super::origin::{Collisions, Origin, origin};
 use super::schedule::{Crowd, Schedule};
-use super::{
-    COLLISIONS_APART, Clock, Compound, Packet, Reception, ReportBlock, RtcpError, Rules, SenderInfo, write,
-};
+use super::{Clock, Compound, Packet, Reception, ReportBlock, RtcpError, Rules, SenderInfo, write};
 
 /// How a receiver takes part.
 #[derive(Clone, Debug)]
@@ -65,7 +63,7 @@ pub struct ReceiverSession {
     /// A report of somebody whose packets have not begun.
     early: Option<(u32, SenderInfo, Duration)>,
     keyframe: Requests,
-    collided: Option<Duration>,
+    collisions: Collisions,
     /// Reports written.
     reports: u64,
 }
@@ -102,7 +100,7 @@ impl ReceiverSession {
             sender: None,
             early: None,
             keyframe: Requests::default(),
-            collided: None,
+            collisions: Collisions::default(),
             reports: 0,
         }
     }
@@ -149,10 +147,7 @@ impl ReceiverSession {
             Origin::Others => {}
             Origin::Own => return Ok(heard),
             Origin::Collision => {
-                heard.collision = self.collided.is_none_or(|before| now >= before + COLLISIONS_APART);
-                if heard.collision {
-                    self.collided = Some(now);
-                }
+                heard.collision = self.collisions.is_told(now);
                 return Ok(heard);
             }
         }

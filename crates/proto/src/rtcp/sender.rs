@@ -19,11 +19,9 @@ use std::time::{Duration, SystemTime};
 
 use super::listener::{Listener, Sent};
 use super::members::Members;
-use super::origin::{Origin, origin};
+use super::origin::{Collisions, Origin, origin};
 use super::schedule::{Crowd, Schedule};
-use super::{
-    Blocks, COLLISIONS_APART, Compound, NtpTime, Packet, ReportBlock, RtcpError, Rules, SenderInfo, write,
-};
+use super::{Blocks, Compound, NtpTime, Packet, ReportBlock, RtcpError, Rules, SenderInfo, write};
 
 /// Keyframes are as large as many pictures: who asks more often than this is not heeded.
 const KEYFRAMES_APART: Duration = Duration::from_millis(500);
@@ -131,7 +129,7 @@ pub struct SenderSession {
     /// Packets sent when the last report was written, and the one before.
     sent_before: [u64; 2],
     keyframe: Option<Duration>,
-    collided: Option<Duration>,
+    collisions: Collisions,
     counts: SenderCounts,
 }
 
@@ -146,7 +144,7 @@ impl SenderSession {
             picture: None,
             sent_before: [0; 2],
             keyframe: None,
-            collided: None,
+            collisions: Collisions::default(),
             counts: SenderCounts::default(),
         }
     }
@@ -190,10 +188,7 @@ impl SenderSession {
             Origin::Others => {}
             Origin::Own => return Ok(heard),
             Origin::Collision => {
-                heard.collision = self.collided.is_none_or(|before| now >= before + COLLISIONS_APART);
-                if heard.collision {
-                    self.collided = Some(now);
-                }
+                heard.collision = self.collisions.is_told(now);
                 return Ok(heard);
             }
         }
@@ -313,7 +308,7 @@ impl SenderSession {
     pub fn change_ssrc(&mut self, now: Duration, wall: SystemTime, ssrc: u32, out: &mut Vec<u8>) -> bool {
         let told = self.bye(now, wall, out);
         *self = Self {
-            collided: self.collided,
+            collisions: self.collisions,
             counts: self.counts(),
             ..Self::new(SenderSetup { ssrc, ..self.setup.clone() })
         };
