@@ -1,6 +1,7 @@
 //! `PATCH /api/v1/cameras/{cam}`: what it changes while the camera runs, what it refuses, and whose pages may not send it.
 
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use ocelli_proto::rtp::Packet;
@@ -123,6 +124,33 @@ fn targets_change_while_the_others_go_on() {
     });
     assert_eq!(server.get("/stream.sdp").status, 404);
     assert!(server.log().contains("RTP push: targets changed"), "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn a_target_ends_though_another_change_is_still_being_sent() {
+    let mut target = Listener::new();
+    let server = pushing(&target.url());
+    let mut slow = TcpStream::connect(server.address()).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let host = server.address();
+    write!(
+        slow,
+        "PATCH /api/v1/cameras/cam HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n{JSON}Expect: 100-continue\r\n\r\n"
+    )
+    .unwrap();
+    let mut told = [0; 12];
+    slow.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100", "it waits for the body");
+    all_hear(&mut [&mut target]);
+    assert_eq!(patch(&server, JSON, "{\"push\": null}").status, 200);
+    let began = Instant::now();
+    until("nobody is pushed to", || {
+        target.listen();
+        target.is_silent()
+    });
+    // The body is waited for 10 s.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     server.stop();
 }
 
