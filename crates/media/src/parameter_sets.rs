@@ -90,8 +90,15 @@ impl ParameterSets {
 
     /// A keyframe with those sets put before it that it lacks: as it is, if it has all there are.
     pub fn complete(&self, keyframe: Bytes) -> Bytes {
-        let has = |set: &Set| nal_units(&keyframe).any(|unit| self.name(unit) == Some(set.name));
-        let missing: usize = self.sets.iter().filter(|set| !has(set)).map(|set| 4 + set.unit.len()).sum();
+        // One pass, however many units and sets there are: their product would be seconds of a core.
+        let mut lacking = vec![true; self.sets.len()];
+        for name in nal_units(&keyframe).filter_map(|unit| self.name(unit)) {
+            if let Ok(at) = self.sets.binary_search_by_key(&name, |set| set.name) {
+                lacking[at] = false;
+            }
+        }
+        let lacking = || self.sets.iter().zip(&lacking).filter(|(_, lacks)| **lacks).map(|(set, _)| set);
+        let missing: usize = lacking().map(|set| 4 + set.unit.len()).sum();
         if missing == 0 {
             return keyframe;
         }
@@ -100,7 +107,7 @@ impl ParameterSets {
         let delimiter = nal_units(&keyframe).next().filter(|unit| self.is_delimiter(unit));
         let (before, behind) = keyframe.split_at(delimiter.map_or(0, |unit| 4 + unit.len()));
         whole.put_slice(before);
-        for set in self.sets.iter().filter(|set| !has(set)) {
+        for set in lacking() {
             whole.put_u32(set.unit.len() as u32);
             whole.put_slice(&set.unit);
         }
@@ -182,6 +189,22 @@ mod tests {
         assert!(sets.take(&[0x68, 0xCF]), "number 0, changed");
         assert_eq!(sets.units(), [&[0x68, 0xCF][..], &[0x68, 0x40]]);
         assert!(!sets.take(&[0x65, 1]) && !sets.take(&[]) && !sets.take(&[0x68; MOST_BYTES + 1]));
+    }
+
+    #[test]
+    fn many_sets_and_many_units_are_one_pass() {
+        let mut sets = ParameterSets::new(Codec::H264);
+        // Numbers 127 to 254: a header, 7 zero bits, 8 bits of the number and one, and the end.
+        let picture_sets: Vec<[u8; 4]> =
+            (128_u32..256).map(|next| (0x6800_0000 | next << 9 | 0x100).to_be_bytes()).collect();
+        for set in &picture_sets {
+            assert!(sets.take(set));
+        }
+        let mut keyframe = access_unit(&[&[6]]).repeat(1_000_000);
+        keyframe.extend_from_slice(&access_unit(&[&picture_sets[7], &[0x65, 1]]));
+        let whole = sets.complete(keyframe.clone().into());
+        assert_eq!(whole.len(), keyframe.len() + 127 * 8);
+        assert!(whole.ends_with(&keyframe));
     }
 
     proptest! {
