@@ -102,10 +102,15 @@ impl File {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
-    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+    let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => error.to_string(),
-    })?;
+    };
+    // A pipe would keep this thread until somebody writes to it.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     // One byte more than may be says that there are too many.
     file.take(sdp::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -175,6 +180,21 @@ mod tests {
         assert!(error("m=video 5000 RTP/AVP 96\na=rtpmap:96 VP8/90000\n").contains("VP8"));
         assert!(error("m=video 0 RTP/AVP 26\n").contains("leaves the port open"));
         assert!(error("hello").contains("no session description"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_refused_at_once() {
+        let folder = std::env::temp_dir().join(format!("ocelli-sdp-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let pipe = folder.join("pipe.sdp");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [&folder, &pipe] {
+            let file = File::parse(&SourceUrl::parse(&format!("sdp:{}", path.display())).unwrap()).unwrap();
+            let error = file.read().await.unwrap_err();
+            assert_eq!(error, SourceError::refused(format!("{}: it is no file", path.display())));
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[tokio::test]
