@@ -24,6 +24,8 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 const PART_OF_SILENCE: f64 = 0.98;
 /// The shortest time between two requests for a keyframe.
 const KEYFRAME_WAIT: Duration = Duration::from_millis(500);
+/// How often the log says that the same sender began anew.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 /// How many batches are taken before somebody else gets a turn.
 const MOST_BATCHES: usize = 16;
 /// Longest RTCP datagram that is read.
@@ -50,6 +52,25 @@ pub(super) struct Session<'a> {
     at_picture: Counts,
     last_picture: Duration,
     told: Duration,
+    beginnings: Beginnings,
+}
+
+/// Which beginnings of senders the log is told of. One whose numbers jump all the time begins with every second packet;
+/// `senders` of the numbers counts them all.
+#[derive(Debug, Default)]
+struct Beginnings {
+    said: Option<(Duration, SocketAddr)>,
+}
+
+impl Beginnings {
+    /// Whether to say at `now` that the sender at `from` began.
+    fn is_news(&mut self, now: Duration, from: SocketAddr) -> bool {
+        let news = self.said.is_none_or(|(at, said)| said != from || now >= at + SAY_EVERY);
+        if news {
+            self.said = Some((now, from));
+        }
+        news
+    }
 }
 
 /// What is said and heard by RTCP.
@@ -99,6 +120,7 @@ impl<'a> Session<'a> {
             at_picture: Counts::default(),
             last_picture: Duration::ZERO,
             told: Duration::ZERO,
+            beginnings: Beginnings::default(),
         }
     }
 
@@ -234,7 +256,9 @@ impl<'a> Session<'a> {
         for event in self.events.drain(..) {
             match event {
                 Event::Started { ssrc, from } => {
-                    tracing::info!(camera = %out.name(), %from, ssrc = format!("{ssrc:08x}"), "a sender began");
+                    if self.beginnings.is_news(now, from) {
+                        tracing::info!(camera = %out.name(), %from, ssrc = format!("{ssrc:08x}"), "a sender began");
+                    }
                     self.pictures.restart();
                 }
                 Event::Picture(picture) => {
@@ -357,20 +381,28 @@ fn is_rtcp(bytes: &[u8]) -> bool {
 
 /// Waits for a datagram of RTCP; for ever where there is none.
 async fn receive_rtcp(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
-    if let Some(socket) = socket {
-        // A port where nobody listens may be reported here, and is no reason to stop.
-        while socket.readable().await.is_ok() {
-            if let Ok(received) = socket.try_recv_from(buffer) {
-                return received;
-            }
+    let Some(socket) = socket else { return std::future::pending().await };
+    loop {
+        // It lets others have their turn while more is there. A port where nobody listens may be reported here, and is no reason
+        // to stop.
+        if let Ok(received) = socket.recv_from(buffer).await {
+            return received;
         }
     }
-    std::future::pending().await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_whose_numbers_jump_all_the_time_does_not_fill_the_log() {
+        let mut beginnings = Beginnings::default();
+        let (one, other) = ("192.0.2.1:5000".parse().unwrap(), "192.0.2.2:5000".parse().unwrap());
+        let said = (0..30_000).filter(|&milli| beginnings.is_news(Duration::from_millis(milli), one)).count();
+        assert_eq!(said, 3);
+        assert!(beginnings.is_news(Duration::from_secs(30), other), "another one is always news");
+    }
 
     #[test]
     fn rtcp_is_told_from_rtp() {
