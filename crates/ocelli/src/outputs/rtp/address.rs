@@ -13,6 +13,9 @@ const USUAL_MTU: u16 = 1400;
 const IPV4_OVERHEAD_BYTES: usize = 20 + 8;
 const IPV6_OVERHEAD_BYTES: usize = 40 + 8;
 
+/// Longest name of a host (RFC 1035 2.3.4, without what stands for lengths).
+const MOST_NAME_BYTES: usize = 253;
+
 /// Every parameter.
 const PARAMETERS: &[&str] = &[
     "mtu",
@@ -163,6 +166,11 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
     if host.is_empty() {
         return Err("the host is missing".to_owned());
     }
+    // Not only for name servers: what stands here is shown in logs and session descriptions, line by line.
+    let may_be_named = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if in_brackets.is_none() && (host.len() > MOST_NAME_BYTES || !host.bytes().all(may_be_named)) {
+        return Err("a host's name has letters, digits, dots and hyphens, 253 at most".to_owned());
+    }
     let looks_like_ipv4 = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if looks_like_ipv4 && host.parse::<Ipv4Addr>().is_err() {
         return Err(format!("{host} is no IPv4 address"));
@@ -176,7 +184,9 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
 
 fn interface(url: &SourceUrl) -> Result<Option<Interface>, SpecError> {
     match url.text("interface") {
-        Some("") => Err(SpecError::new("interface=: expected a network interface's name or address")),
+        Some(text) if text.is_empty() || text.contains(|c: char| c.is_control() || c.is_whitespace()) => {
+            Err(SpecError::new("interface=: expected a network interface's name or address"))
+        }
         text => Ok(text.map(Interface::from)),
     }
 }
@@ -264,6 +274,8 @@ mod tests {
             ("rtp://host:0", ": 0 is no port from 1 to 65535"),
             ("rtp://host:70000", ": 70000 is no port from 1 to 65535"),
             ("rtp://:5000", ": the host is missing"),
+            ("rtp://a\nb:5000", ": a host's name has letters, digits, dots and hyphens, 253 at most"),
+            ("rtp://a\0b:5000", ": a host's name has letters, digits, dots and hyphens, 253 at most"),
             ("rtp://host:5000/cam", ": behind the port there is nothing but `?` and parameters"),
             ("rtp://fd00::1:5000", ": an IPv6 address stands in brackets, as in [fd00::1]:5000"),
             ("rtp://[name]:5000", ": name is no IPv6 address"),
