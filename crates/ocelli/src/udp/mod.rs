@@ -5,10 +5,12 @@
 
 mod batch;
 mod listen;
+mod own;
 mod receive;
 mod socket;
 
 pub use batch::{Batch, MOST_BATCH_PACKETS};
 pub use listen::{Listen, Opened, join_group, listen};
+pub use own::{OwnSsrc, is_own};
 pub use receive::{Datagram, Inbox};
 pub use socket::{Interface, Pair, PairOptions, bind_pair, room_in};

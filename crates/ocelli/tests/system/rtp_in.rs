@@ -135,6 +135,21 @@ fn film(directory: &TempDir, jpeg: &[u8]) -> String {
 }
 
 #[test]
+fn a_camera_that_is_pushed_to_its_own_port_does_not_take_its_notices_for_pictures() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = Server::configured(&format!(
+        "[cameras.cam]\nsource = \"rtp://127.0.0.1:{port}?codec=jpeg\"\nsilence_timeout_seconds = 1\n\
+         push = [\"rtp://127.0.0.1:{port}\"]\n"
+    ));
+    server.lost_for("cam", "this camera's own pictures");
+    assert!(network(&server, "strange") > 0 && network(&server, "packets") == 0);
+    assert_eq!(server.stats_of("cam")["frames"], 0);
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut sender = Sender::new(to, &noise(1, turbojpeg::Subsamp::Sub2x2), 7);
+    sender.send_until("a sender is heard all the same", || server.stats_of("cam")["frames"] != 0);
+}
+
+#[test]
 fn ffmpegs_jpegs_arrive_with_their_pixels() {
     for subsamp in [turbojpeg::Subsamp::Sub2x2, turbojpeg::Subsamp::Sub2x1] {
         let jpeg = noise(1, subsamp);

@@ -16,6 +16,7 @@ use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
 use super::timeline::Splice;
 use crate::transcode::Recoder;
+use crate::udp::OwnSsrc;
 
 /// A full socket is waited for as long as pictures are apart, within these bounds.
 const LEAST_PATIENCE: Duration = Duration::from_millis(5);
@@ -45,6 +46,8 @@ pub(super) struct Target {
 /// What RFC 3550 section 5.1 wants each sender to have of its own, begun at random.
 struct Numbers {
     ssrc: u32,
+    /// The camera does not listen to it.
+    _own: OwnSsrc,
     sequence: u16,
     timestamp_offset: u32,
     /// The time line that the offset is added to.
@@ -81,6 +84,7 @@ impl Target {
             feedback: Feedback::new(&address, bounds, stats.clone()),
             numbers: Numbers {
                 ssrc: stats.ssrc(),
+                _own: OwnSsrc::new(stream.name(), stats.ssrc()),
                 sequence: fastrand::u16(..),
                 timestamp_offset: fastrand::u32(..),
                 line: Splice::default(),
@@ -154,6 +158,7 @@ impl Target {
             }
             Event::Collision => {
                 self.numbers.ssrc = fastrand::u32(..);
+                self.numbers._own = OwnSsrc::new(self.stream.name(), self.numbers.ssrc);
                 self.stats.set_ssrc(self.numbers.ssrc);
                 self.feedback.change_ssrc(self.numbers.ssrc);
                 tracing::info!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: somebody else sends there with the same ssrc; took another");

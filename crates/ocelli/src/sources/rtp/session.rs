@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ocelli_hub::{NetworkPath, Publisher, SourceError};
+use ocelli_hub::{NetworkPath, Publisher, SourceError, StreamName};
 use ocelli_media::{Codec, MediaTime};
 use ocelli_proto::rtcp::{ReceiverSession, ReceiverSetup};
 use ocelli_proto::rtp::receive::{Counts, Event, Receiver};
@@ -16,7 +16,7 @@ use super::pictures::{Pictures, captured};
 use super::settings::Settings;
 use super::silence::{self, Came};
 use crate::sources::SourceOptions;
-use crate::udp::Datagram;
+use crate::udp::{Datagram, is_own};
 
 /// How often the numbers are told when no picture comes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +52,8 @@ pub(super) struct Session<'a> {
     at_picture: Counts,
     last_picture: Duration,
     told: Duration,
+    /// Packets of this camera's own pictures, which came back.
+    own: u64,
     beginnings: Beginnings,
 }
 
@@ -120,6 +122,7 @@ impl<'a> Session<'a> {
             at_picture: Counts::default(),
             last_picture: Duration::ZERO,
             told: Duration::ZERO,
+            own: 0,
             beginnings: Beginnings::default(),
         }
     }
@@ -197,7 +200,7 @@ impl<'a> Session<'a> {
                 // How long it has waited in the kernel; a clock that was set meanwhile tells nothing.
                 let waited = datagram.arrived.map_or(Duration::ZERO, |at| since_1970.saturating_sub(at));
                 let waited = if waited < TELL_EVERY { waited } else { Duration::ZERO };
-                self.take(now.saturating_sub(waited), datagram);
+                self.take(now.saturating_sub(waited), datagram, out.name());
             }
             self.publish(now, out);
             // What was received must be looked at, so the bound comes first.
@@ -208,10 +211,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take(&mut self, arrived: Duration, datagram: Datagram<'_>) {
+    fn take(&mut self, arrived: Duration, datagram: Datagram<'_>, camera: &StreamName) {
         let Datagram { from, bytes, .. } = datagram;
         if is_rtcp(bytes) {
             return self.hear(from, bytes, true);
+        }
+        if self.is_own(bytes, from, camera) {
+            self.own += 1;
+            return;
         }
         let before = self.events.len();
         let Some(packet) = self.receiver.datagram(arrived, from, bytes, &mut self.events) else { return };
@@ -222,6 +229,13 @@ impl<'a> Session<'a> {
             }
         }
         self.reports.session.packet(arrived, packet.ssrc, packet.sequence, packet.timestamp, bytes.len());
+    }
+
+    /// Whether a packet is one that this camera was sent by from here. The sender that is listened to is not.
+    fn is_own(&self, bytes: &[u8], from: SocketAddr, camera: &StreamName) -> bool {
+        let Some(&[a, b, c, d]) = bytes.get(8..12) else { return false };
+        let ssrc = u32::from_be_bytes([a, b, c, d]);
+        self.receiver.sender().is_none_or(|(heard, _)| heard != ssrc) && is_own(camera, ssrc, from.ip())
     }
 
     /// Reads RTCP, which may come to RTP's port as well (RFC 5761).
@@ -337,7 +351,7 @@ impl<'a> Session<'a> {
             lost: before.lost + counts.lost,
             late: before.late + counts.late,
             duplicate: before.duplicate + counts.duplicate,
-            strange: before.strange + counts.strange + self.reports.strange,
+            strange: before.strange + counts.strange + self.reports.strange + self.own,
             unusable: before.unusable + counts.not_rtp + counts.other_payload,
             jitter: self.reports.session.jitter(),
             keyframes_asked: before.keyframes_asked + self.reports.session.keyframes_asked(),
@@ -356,7 +370,7 @@ impl<'a> Session<'a> {
             ..Counts::default()
         };
         let other_payload_type = self.receiver.other_payload_type();
-        let came = Came { counts, other_payload_type, fault: self.pictures.fault.as_deref() };
+        let came = Came { own: self.own, counts, other_payload_type, fault: self.pictures.fault.as_deref() };
         silence::cause(self.settings, self.listens, self.options.silence_timeout, came)
     }
 }

@@ -10,6 +10,8 @@ use super::settings::Settings;
 /// What came since a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Came<'a> {
+    /// Packets of the camera's own pictures, which came back.
+    pub(super) own: u64,
     /// Since then.
     pub(super) counts: Counts,
     /// The payload type of the last packet with another one than expected.
@@ -20,12 +22,17 @@ pub(super) struct Came<'a> {
 
 /// Why no picture came for so long.
 pub(super) fn cause(settings: &Settings, listens: SocketAddr, silence: Duration, came: Came<'_>) -> String {
-    let Came { counts, other_payload_type, fault } = came;
+    let Came { own, counts, other_payload_type, fault } = came;
     let seconds = silence.as_secs_f64();
     let (payload, payload_type) = (settings.payload(), settings.payload_type);
     if counts.packets > 0 {
         let why = fault.map_or_else(String::new, |fault| format!(": {fault}"));
         return format!("packets come to {listens}, but no whole picture in {seconds} s{why}");
+    }
+    if own > 0 {
+        return format!(
+            "nothing comes to {listens} but this camera's own pictures: one of its push targets leads here"
+        );
     }
     if let (1.., Some(other)) = (counts.other_payload, other_payload_type) {
         return format!(
@@ -53,7 +60,7 @@ mod tests {
 
     fn words(url: &str, counts: Counts, fault: Option<&str>) -> String {
         let settings = Settings::parse(&SourceUrl::parse(url).unwrap()).unwrap();
-        let came = Came { counts, other_payload_type: Some(96), fault };
+        let came = Came { own: 0, counts, other_payload_type: Some(96), fault };
         cause(&settings, settings.listen.address, Duration::from_secs(10), came)
     }
 
@@ -69,6 +76,10 @@ mod tests {
         assert!(words(url, Counts { not_rtp: 3, ..none }, None).ends_with("but they are no RTP packets"));
         let from = "rtp://0.0.0.0:5000?from=10.0.0.7";
         assert!(words(from, Counts { strange: 1, ..none }, None).contains("none from 10.0.0.7"));
+        let settings = Settings::parse(&SourceUrl::parse(url).unwrap()).unwrap();
+        let own = Came { own: 3, counts: none, other_payload_type: None, fault: None };
+        let why = cause(&settings, settings.listen.address, Duration::from_secs(10), own);
+        assert!(why.contains("but this camera's own pictures"), "{why}");
         assert_eq!(
             words(url, Counts { packets: 9, ..none }, Some("a packet was lost")),
             "packets come to 0.0.0.0:5000, but no whole picture in 10 s: a packet was lost"
