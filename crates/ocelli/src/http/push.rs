@@ -52,6 +52,7 @@ struct RtcpView {
     reports_sent: u64,
     contradictory: u64,
     strangers: u64,
+    forgotten: u64,
     keyframes_asked: u64,
 }
 
@@ -104,6 +105,7 @@ impl RtcpView {
             reports_sent: feedback.counts.reports_sent,
             contradictory: feedback.counts.contradictory,
             strangers: strangers + feedback.counts.strangers,
+            forgotten: feedback.counts.forgotten,
             keyframes_asked: feedback.counts.keyframes_asked,
         }
     }
