@@ -1,7 +1,7 @@
 //! Where a camera is pushed to, and how: `rtp://host:port?mtu=1400&dscp=46&…`, parsed once.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use crate::sources::{SourceUrl, SpecError, hide_user};
@@ -108,7 +108,7 @@ impl PushAddress {
 
     /// Whether the host is an address, so that there is nothing to look up.
     pub fn is_literal(&self) -> bool {
-        self.host.parse::<std::net::IpAddr>().is_ok()
+        self.host.parse::<IpAddr>().is_ok()
     }
 
     /// How long RTP packets may be, header included, so that the whole IP packet to `target` keeps within the MTU.
@@ -174,6 +174,9 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
     let looks_like_ipv4 = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if looks_like_ipv4 && host.parse::<Ipv4Addr>().is_err() {
         return Err(format!("{host} is no IPv4 address"));
+    }
+    if host.parse().is_ok_and(|address: IpAddr| address.is_unspecified()) {
+        return Err(format!("{host} stands for every address of this machine and names no receiver"));
     }
     let port = port.filter(|port| !port.is_empty()).ok_or("the port is missing")?;
     match port.parse() {
@@ -280,6 +283,7 @@ mod tests {
             ("rtp://fd00::1:5000", ": an IPv6 address stands in brackets, as in [fd00::1]:5000"),
             ("rtp://[name]:5000", ": name is no IPv6 address"),
             ("rtp://192.168.1.256:5000", ": 192.168.1.256 is no IPv4 address"),
+            ("rtp://[::]:5000", ": :: stands for every address of this machine and names no receiver"),
         ] {
             assert_eq!(error(text), format!("found {text:?}{why}"));
         }
