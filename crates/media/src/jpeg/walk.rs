@@ -223,7 +223,8 @@ const BLOCK_BYTES: usize = 32;
 /// The first `FF` of a scan that is no data: one without a zero behind it, or with nothing behind it yet.
 ///
 /// Pairs of bytes are compared in blocks, which compilers turn into vector instructions. Looking for each `FF` by itself
-/// took ten times as long: a scan coded by the standard Huffman tables has one every 40 bytes.
+/// took 35 µs instead of 9 for 140 KB coded by the standard Huffman tables, which has one every 40 bytes; it takes the same
+/// time where there is one in 256.
 pub(super) fn find_marker(scan: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(block) = scan.get(at..).and_then(<[u8]>::first_chunk::<{ BLOCK_BYTES + 1 }>) {
