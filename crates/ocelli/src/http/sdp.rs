@@ -55,6 +55,10 @@ fn answer(camera: &CameraEntry, query: &SdpQuery) -> Result<Response, ApiError> 
         let error = format!("the address of {} is not known yet{cause}", push.address().label());
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     };
+    if let Some(why) = push.stats().refused() {
+        let error = format!("the pictures of `{name}` are not sent to {}: {why}", push.address().label());
+        return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
+    }
     let tracks = camera.stream().stats().tracks;
     let Some(medium) = tracks.as_ref().and_then(|tracks| medium(tracks.first()?, &push, target)) else {
         let error = format!("how the pictures of `{name}` are coded is not known yet");

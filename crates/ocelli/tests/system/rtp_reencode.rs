@@ -144,6 +144,10 @@ fn it_is_refused_once_where_nothing_may_be_encoded_anew() {
     let push = push_of(&server, "cam");
     assert_eq!(push["refused"], "RTP/JPEG cannot carry progressive coding, only baseline (RFC 2435)");
     assert_eq!(push["pictures"], 0);
+    let described = server.get("/stream.sdp");
+    let error = described.json()["error"].to_string();
+    assert_eq!(described.status, 503, "{error}");
+    assert!(error.contains("cannot carry progressive coding"), "{error}");
     assert!(reencoding(&server, "cam").is_null());
     assert_eq!(server.log().matches("cannot carry").count(), 1, "{}", server.log());
     server.stop();
