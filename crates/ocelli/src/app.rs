@@ -105,21 +105,33 @@ impl CameraEntry {
         lock(&self.pushes).clone()
     }
 
-    /// Pushes it to `targets` and to no others from here on. One that it is pushed to already goes on undisturbed.
+    /// Pushes it to `targets` and to no others from here on. One that it is pushed to already goes on undisturbed,
+    /// and one of which only parameters change goes on with the same stream.
     ///
     /// Must be called within a tokio runtime.
     pub fn set_push(&self, targets: Vec<PushAddress>) {
         let mut pushes = lock(&self.pushes);
-        let mut before = std::mem::take(&mut *pushes);
+        let (mut stay, mut end): (Vec<_>, Vec<_>) =
+            pushes.drain(..).partition(|push| targets.contains(push.address()));
+        let take = |from: &mut Vec<Arc<Push>>, is_it: &dyn Fn(&Push) -> bool| {
+            from.iter().position(|push| is_it(push)).map(|index| from.swap_remove(index))
+        };
+        let planned: Vec<_> = targets
+            .into_iter()
+            .map(|target| match take(&mut stay, &|push| *push.address() == target) {
+                Some(running) => (target, Some(running), None),
+                None => {
+                    let before = take(&mut end, &|push| push.may_become(&target));
+                    (target, None, before)
+                }
+            })
+            .collect();
         // Those that end go first: one that begins may want a port of theirs.
-        before.retain(|push| targets.contains(push.address()));
-        for target in targets {
-            let running = before.iter().position(|push| *push.address() == target);
-            pushes.push(match running {
-                Some(index) => before.swap_remove(index),
-                None => Arc::new(Push::start(self.stream(), target, self.rtp, &self.recoder)),
-            });
-        }
+        drop((stay, end));
+        pushes.extend(planned.into_iter().map(|(target, running, before)| {
+            let start = || Push::start(self.stream(), target, self.rtp, &self.recoder, before.as_deref());
+            running.unwrap_or_else(|| Arc::new(start()))
+        }));
     }
 
     /// What it does now.

@@ -74,7 +74,7 @@ fn allocations(codec: Codec, data: &Bytes, targets: usize) -> f64 {
         let start = |socket: &UdpSocket| {
             socket.set_nonblocking(true).unwrap();
             let text = format!("rtp://{}?mtu=1000", socket.local_addr().unwrap());
-            Push::start(&stream, PushAddress::parse(&text).unwrap(), RtpOptions::default(), &recoder)
+            Push::start(&stream, PushAddress::parse(&text).unwrap(), RtpOptions::default(), &recoder, None)
         };
         let pushes: Vec<Push> = sockets.iter().map(start).collect();
         let mut datagram = [0; 2048];

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use ocelli_proto::rtcp::{Compound, Packet as RtcpPacket, Rules};
 use ocelli_proto::rtp::Packet;
 
 use crate::client::{Response, request};
@@ -17,15 +18,33 @@ const SILENCE: Duration = Duration::from_millis(500);
 struct Listener {
     socket: UdpSocket,
     last: Option<(u32, u16)>,
+    timestamp: Option<u32>,
+    longest: usize,
     packets: usize,
     heard: Instant,
 }
 
 impl Listener {
     fn new() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::at(UdpSocket::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn at(socket: UdpSocket) -> Self {
         socket.set_nonblocking(true).unwrap();
-        Self { socket, last: None, packets: 0, heard: Instant::now() }
+        Self { socket, last: None, timestamp: None, longest: 0, packets: 0, heard: Instant::now() }
+    }
+
+    /// One with the port above for reports.
+    fn with_reports() -> (Self, UdpSocket) {
+        for _ in 0..100 {
+            let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let above = rtp.local_addr().unwrap().port().saturating_add(1);
+            if let Ok(rtcp) = UdpSocket::bind(("127.0.0.1", above)) {
+                rtcp.set_nonblocking(true).unwrap();
+                return (Self::at(rtp), rtcp);
+            }
+        }
+        panic!("no two ports are free");
     }
 
     fn url(&self) -> String {
@@ -41,6 +60,11 @@ impl Listener {
             if let Some((sender, last)) = self.last.replace((ssrc, sequence)) {
                 assert_eq!((ssrc, sequence), (sender, last.wrapping_add(1)), "a gap, or another sender");
             }
+            if let Some(before) = self.timestamp.replace(packet.timestamp()) {
+                let step = packet.timestamp().wrapping_sub(before);
+                assert!(step < 5 * 90_000, "the time goes from {before} to {}", packet.timestamp());
+            }
+            self.longest = self.longest.max(length);
             self.packets += 1;
             self.heard = Instant::now();
         }
@@ -124,6 +148,54 @@ fn targets_change_while_the_others_go_on() {
     });
     assert_eq!(server.get("/stream.sdp").status, 404);
     assert!(server.log().contains("RTP push: targets changed"), "{}", server.log());
+    server.stop();
+}
+
+/// Whether a sender has said farewell.
+fn has_left(reports: &UdpSocket) -> bool {
+    let mut datagram = [0; 2048];
+    let mut left = false;
+    while let Ok((length, _)) = reports.recv_from(&mut datagram) {
+        let compound = Compound::parse(&datagram[..length], Rules::Compound).unwrap();
+        left |= compound.packets().any(|packet| matches!(packet, RtcpPacket::Bye { .. }));
+    }
+    left
+}
+
+#[test]
+fn a_target_whose_parameters_change_goes_on_with_the_same_stream() {
+    let (mut target, reports) = Listener::with_reports();
+    let server = pushing(&target.url());
+    all_hear(&mut [&mut target]);
+    let from = server.stats_of("cam")["push"][0]["local_address"].clone();
+    assert!(from.is_string(), "{from}");
+    for (parameters, longest) in [("?mtu=300", 272), ("?mtu=1000&dscp=46", 972), ("", 1372)] {
+        let response = patch(&server, JSON, &format!("{{\"push\": [\"{}{parameters}\"]}}", target.url()));
+        assert_eq!(response.status, 200, "{response:?}");
+        all_hear(&mut [&mut target]);
+        target.longest = 0;
+        all_hear(&mut [&mut target]);
+        assert!(target.longest <= longest, "{parameters}: {} bytes", target.longest);
+        assert_eq!(server.stats_of("cam")["push"][0]["local_address"], from, "it is sent from the same port");
+        assert!(!has_left(&reports), "{parameters}");
+    }
+    // Two changes at once.
+    for parameters in ["?mtu=400", "?mtu=500"] {
+        patch(&server, JSON, &format!("{{\"push\": [\"{}{parameters}\"]}}", target.url()));
+    }
+    all_hear(&mut [&mut target]);
+    assert!(!has_left(&reports));
+    let (ssrc, _) = target.last.take().unwrap();
+    target.timestamp = None;
+    let other = ssrc.wrapping_add(1);
+    patch(&server, JSON, &format!("{{\"push\": [\"{}?ssrc={other}\"]}}", target.url()));
+    until("the old number leaves", || has_left(&reports));
+    // What was under way when the number changed.
+    while target.socket.recv(&mut [0; 2048]).is_ok() {}
+    all_hear(&mut [&mut target]);
+    assert_eq!(target.last.map(|(ssrc, _)| ssrc), Some(other));
+    patch(&server, JSON, "{\"push\": null}");
+    until("it leaves", || has_left(&reports));
     server.stop();
 }
 

@@ -38,6 +38,12 @@ pub(super) enum Event {
     Collision,
 }
 
+/// A stream's participation in RTCP, for a target that goes on with it.
+pub(super) struct Reporting {
+    session: SenderSession,
+    began: Instant,
+}
+
 /// The reports of one target.
 pub(super) struct Feedback {
     session: SenderSession,
@@ -53,6 +59,8 @@ pub(super) struct Feedback {
     out: Vec<u8>,
     reports: Vec<Report>,
     stats: Arc<PushStats>,
+    /// The stream ends with this.
+    says_farewell: bool,
 }
 
 /// Where reports go and come from.
@@ -147,7 +155,23 @@ impl Feedback {
             out: Vec::new(),
             reports: Vec::new(),
             stats,
+            says_farewell: true,
         }
+    }
+
+    /// What another target needs to go on with this one's stream.
+    pub(super) fn reporting(&self) -> Reporting {
+        Reporting { session: self.session.clone(), began: self.began }
+    }
+
+    /// Goes on with another target's stream.
+    pub(super) fn go_on(&mut self, reporting: Reporting) {
+        (self.session, self.began) = (reporting.session, reporting.began);
+    }
+
+    /// Somebody else goes on with the stream.
+    pub(super) fn leave_silently(&mut self) {
+        self.says_farewell = false;
     }
 
     /// There is a way to `target`, which is where RTP goes, and perhaps a socket for reports.
@@ -305,7 +329,7 @@ impl Feedback {
 impl Drop for Feedback {
     fn drop(&mut self) {
         self.out.clear();
-        if self.session.bye(self.began.elapsed(), SystemTime::now(), &mut self.out) {
+        if self.says_farewell && self.session.bye(self.began.elapsed(), SystemTime::now(), &mut self.out) {
             self.send();
         }
     }

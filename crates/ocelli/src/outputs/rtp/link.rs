@@ -69,6 +69,24 @@ impl Link {
         Self::with(address, |address| Box::pin(look_up(address)))
     }
 
+    /// One that is being opened, from `port` if it is free and the address names no other.
+    pub(super) fn from_port(address: &PushAddress, port: Option<u16>) -> Self {
+        let mut kept = address.clone();
+        kept.socket.local_port = address.socket.local_port.or(port);
+        let look_up: LookUp = |address| Box::pin(look_up(address));
+        let address = address.clone();
+        let opening = {
+            let address = address.clone();
+            async move {
+                match open(kept, look_up).await {
+                    Ok(line) => Ok(line),
+                    Err(_) => open(address, look_up).await,
+                }
+            }
+        };
+        Self { address, look_up, phase: Phase::Opening(Box::pin(opening)), failures: 0 }
+    }
+
     fn with(address: &PushAddress, look_up: LookUp) -> Self {
         let phase = Phase::Opening(Box::pin(open(address.clone(), look_up)));
         Self { address: address.clone(), look_up, phase, failures: 0 }

@@ -23,10 +23,12 @@ mod target;
 mod tests;
 mod timeline;
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
 
 use ocelli_hub::Stream;
 use ocelli_proto::rtcp::adapt::Bounds;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 pub use address::PushAddress;
@@ -35,7 +37,7 @@ pub use stats::{PushDrop, PushFeedback, PushState, PushStats};
 pub use timeline::Timeline;
 
 use crate::transcode::Recoder;
-use target::Target;
+use target::{Heir, Target};
 
 /// What holds for every target that does not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,28 +57,60 @@ impl Default for RtpOptions {
 }
 
 /// A target that a camera's pictures are sent to. Dropping it stops the sending.
-#[derive(Debug)]
 pub struct Push {
     address: PushAddress,
     stats: Arc<PushStats>,
     task: AbortHandle,
+    heir: Heir,
 }
 
 impl Push {
     /// Starts sending the pictures of `stream` to `address`, those that RTP cannot carry through `recoder` if `options` allow
-    /// it. Counts as one who watches.
+    /// it. Counts as one who watches. With `before` it takes that one's place, which [may become](Self::may_become) it: the
+    /// stream goes on with its numbers.
     ///
     /// Must be called within a tokio runtime.
-    pub fn start(stream: &Arc<Stream>, address: PushAddress, options: RtpOptions, recoder: &Recoder) -> Self {
-        let stats = PushStats::new(address.ssrc.unwrap_or_else(|| fastrand::u32(..)));
+    pub fn start(
+        stream: &Arc<Stream>,
+        address: PushAddress,
+        options: RtpOptions,
+        recoder: &Recoder,
+        before: Option<&Self>,
+    ) -> Self {
+        let ssrc = before.map(|before| before.stats.ssrc()).or(address.ssrc);
+        let stats = PushStats::new(ssrc.unwrap_or_else(|| fastrand::u32(..)));
+        let heir = Heir::default();
         let recoder = (options.reencode == Reencode::Auto).then(|| recoder.clone());
         let bounds = Bounds {
             min_fps: address.min_fps.unwrap_or(options.min_fps).into(),
             min_quality: address.min_quality.or(options.min_quality).filter(|_| recoder.is_some()),
         };
-        let target = Target::new(stream.clone(), address.clone(), bounds, recoder, stats.clone());
+        let target = Target::new(
+            stream.clone(),
+            address.clone(),
+            bounds,
+            recoder,
+            stats.clone(),
+            heir.clone(),
+            before.map(Self::end),
+        );
         let task = tokio::spawn(target.run()).abort_handle();
-        Self { address, stats, task }
+        Self { address, stats, task, heir }
+    }
+
+    /// Whether for its receivers one with `address` would be the same stream: sent there too, and with the same number.
+    pub fn may_become(&self, address: &PushAddress) -> bool {
+        let is_there =
+            self.address.host().eq_ignore_ascii_case(address.host()) && self.address.port() == address.port();
+        is_there && address.ssrc.is_none_or(|ssrc| ssrc == self.stats.ssrc())
+    }
+
+    /// Stops it without a farewell; what it leaves to another comes when it has stopped.
+    fn end(&self) -> oneshot::Receiver<target::Legacy> {
+        let (heir, legacy) = oneshot::channel();
+        *self.heir.lock().unwrap_or_else(PoisonError::into_inner) = Some(heir);
+        self.task.abort();
+        legacy
     }
 
     /// Where it sends to.
@@ -87,6 +121,12 @@ impl Push {
     /// Its numbers.
     pub fn stats(&self) -> &Arc<PushStats> {
         &self.stats
+    }
+}
+
+impl fmt::Debug for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

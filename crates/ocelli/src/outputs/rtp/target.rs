@@ -1,17 +1,18 @@
 //! The task of one target: takes the newest picture's packets, gives them the target's own numbers, sends them.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_hub::{DerivedReader, Next, Stream, Want};
 use ocelli_media::MediaTime;
 use ocelli_proto::rtcp::adapt::Bounds;
 use ocelli_proto::rtp::Stamp;
+use tokio::sync::oneshot;
 
 use super::address::PushAddress;
 use super::bursts::{Burst, Done, Outcome, RtpBursts, RtpPicture};
-use super::feedback::{Event, Feedback};
+use super::feedback::{Event, Feedback, Reporting};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
 use super::timeline::Splice;
@@ -21,6 +22,19 @@ use crate::udp::OwnSsrc;
 /// A full socket is waited for as long as pictures are apart, within these bounds.
 const LEAST_PATIENCE: Duration = Duration::from_millis(5);
 const MOST_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What a target leaves to one that takes its place: for the receivers it is one stream.
+pub(super) struct Legacy {
+    numbers: Numbers,
+    /// The last picture's place on the line.
+    ticks: Option<i64>,
+    reporting: Reporting,
+    /// Receivers may take packets from another port for another sender's.
+    local_port: Option<u16>,
+}
+
+/// Where a target that ends leaves its legacy. Empty: nobody takes its place, and it says farewell.
+pub(super) type Heir = Arc<Mutex<Option<oneshot::Sender<Legacy>>>>;
 
 pub(super) struct Target {
     address: PushAddress,
@@ -41,13 +55,17 @@ pub(super) struct Target {
     told_refusal: bool,
     /// Why the receiver lacks a picture, where those up to the next key cannot be shown without it.
     needs_key: Option<PushDrop>,
+    heir: Heir,
+    /// What the target before it leaves, until it has come.
+    inherits: Option<oneshot::Receiver<Legacy>>,
 }
 
 /// What RFC 3550 section 5.1 wants each sender to have of its own, begun at random.
+#[derive(Clone)]
 struct Numbers {
     ssrc: u32,
     /// The camera does not listen to it.
-    _own: OwnSsrc,
+    _own: Arc<OwnSsrc>,
     sequence: u16,
     timestamp_offset: u32,
     /// The time line that the offset is added to.
@@ -72,6 +90,8 @@ impl Target {
         bounds: Bounds,
         recoder: Option<Recoder>,
         stats: Arc<PushStats>,
+        heir: Heir,
+        inherits: Option<oneshot::Receiver<Legacy>>,
     ) -> Self {
         // Whether it is IPv4 or IPv6 that takes its share of each packet shows when a name is looked up.
         let guess = address.host().parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -84,7 +104,7 @@ impl Target {
             feedback: Feedback::new(&address, bounds, stats.clone()),
             numbers: Numbers {
                 ssrc: stats.ssrc(),
-                _own: OwnSsrc::new(stream.name(), stats.ssrc()),
+                _own: Arc::new(OwnSsrc::new(stream.name(), stats.ssrc())),
                 sequence: fastrand::u16(..),
                 timestamp_offset: fastrand::u32(..),
                 line: Splice::default(),
@@ -92,6 +112,8 @@ impl Target {
             seen: Seen::default(),
             told_refusal: false,
             needs_key: None,
+            heir,
+            inherits,
             address,
             recoder,
             stream,
@@ -101,6 +123,14 @@ impl Target {
 
     /// Runs until it is dropped.
     pub(super) async fn run(mut self) {
+        if let Some(legacy) = &mut self.inherits {
+            let legacy = legacy.await;
+            self.inherits = None;
+            // One that ended by itself leaves nothing.
+            if let Ok(legacy) = legacy {
+                self.inherit(legacy);
+            }
+        }
         loop {
             tokio::select! {
                 change = self.link.change() => self.changed(change),
@@ -112,6 +142,24 @@ impl Target {
                     Err(_) => self.subscribe(self.packet_bytes),
                 },
             }
+        }
+    }
+
+    fn inherit(&mut self, legacy: Legacy) {
+        self.numbers = legacy.numbers;
+        self.numbers.line.begin();
+        self.stats.set_ssrc(self.numbers.ssrc);
+        self.seen.ticks = legacy.ticks;
+        self.feedback.go_on(legacy.reporting);
+        self.link = Link::from_port(&self.address, legacy.local_port);
+    }
+
+    fn legacy(&self) -> Legacy {
+        Legacy {
+            numbers: self.numbers.clone(),
+            ticks: self.seen.ticks,
+            reporting: self.feedback.reporting(),
+            local_port: self.stats.local().map(|local| local.port()),
         }
     }
 
@@ -158,7 +206,7 @@ impl Target {
             }
             Event::Collision => {
                 self.numbers.ssrc = fastrand::u32(..);
-                self.numbers._own = OwnSsrc::new(self.stream.name(), self.numbers.ssrc);
+                self.numbers._own = Arc::new(OwnSsrc::new(self.stream.name(), self.numbers.ssrc));
                 self.stats.set_ssrc(self.numbers.ssrc);
                 self.feedback.change_ssrc(self.numbers.ssrc);
                 tracing::info!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: somebody else sends there with the same ssrc; took another");
@@ -306,6 +354,16 @@ impl Target {
         } else if self.told_refusal && !self.stats.host_refuses() {
             self.told_refusal = false;
             tracing::info!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: the packets are no longer refused");
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let Some(heir) = self.heir.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let inherited = self.inherits.as_mut().and_then(|legacy| legacy.try_recv().ok());
+        if heir.send(inherited.unwrap_or_else(|| self.legacy())).is_ok() {
+            self.feedback.leave_silently();
         }
     }
 }

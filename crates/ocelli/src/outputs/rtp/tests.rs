@@ -54,7 +54,8 @@ async fn until(mut condition: impl FnMut() -> bool) {
 async fn h264_begins_at_a_keyframe_and_goes_on_with_every_frame() {
     let (stream, mut publisher) = stream(Codec::H264);
     let (socket, address) = receiver();
-    let push = Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()));
+    let push =
+        Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()), None);
     until(|| push.stats().state() == PushState::Sending).await;
     publish(&mut publisher, 0, false, &slice(0x41, 100));
     let key: Bytes = [slice(0x67, 20), slice(0x68, 4), slice(0x65, 3000)].concat().into();
@@ -84,7 +85,8 @@ async fn h264_begins_at_a_keyframe_and_goes_on_with_every_frame() {
 async fn behind_a_damaged_picture_of_h264_nothing_goes_out_up_to_the_next_keyframe() {
     let (stream, mut publisher) = stream(Codec::H264);
     let (socket, address) = receiver();
-    let push = Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()));
+    let push =
+        Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()), None);
     until(|| push.stats().state() == PushState::Sending).await;
     publish(&mut publisher, 0, true, &slice(0x65, 200));
     assert_eq!(next_length(&socket).await, 12 + 200);

@@ -76,7 +76,7 @@ impl Timeline {
 }
 
 /// A target's own line, through those of one maker of packets after another.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Splice {
     last: Option<(i64, Instant)>,
     /// What is added to the ticks of the line at hand.
