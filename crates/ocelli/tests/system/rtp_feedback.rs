@@ -233,6 +233,11 @@ fn loss_lowers_the_rate_which_rises_again_when_it_ends() {
     let push =
         receiver.run_until("a while has passed", &server, |_| began.elapsed() > Duration::from_secs(2));
     assert_eq!(adapted(&push), dropped, "{push}");
+    let log = server.log();
+    for words in ["% loss: every third picture is sent", "more is sent again: every picture is sent"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    assert!(log.matches("% loss: ").count() < 10, "{log}");
     server.stop();
 }
 

@@ -124,6 +124,8 @@ pub struct Adaptation {
     wait: Duration,
     /// The receiver whose loss lowered last, until it reports less.
     lowered_by: Option<u32>,
+    /// The loss that was last too much, 0 to 1.
+    bad_loss: f64,
     /// Good judgements since it is calm.
     good: u32,
     windows: Vec<Window>,
@@ -189,9 +191,15 @@ impl Adaptation {
             failed: None,
             wait: SHORTEST_WAIT,
             lowered_by: None,
+            bad_loss: 0.0,
             good: 0,
             windows: Vec::new(),
         }
+    }
+
+    /// The part of the packets that the receiver had lost by whose reports the step was last lowered, 0 to 1.
+    pub fn bad_loss(&self) -> f64 {
+        self.bad_loss
     }
 
     /// What is to be sent.
@@ -287,6 +295,7 @@ impl Adaptation {
             self.lower();
         }
         self.lowered_by = Some(window.receiver);
+        self.bad_loss = window.loss();
         if self.level() != from {
             self.note_change(now, false);
         }

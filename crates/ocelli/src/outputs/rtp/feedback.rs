@@ -9,8 +9,9 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use ocelli_hub::StreamName;
 use ocelli_media::MediaTime;
-use ocelli_proto::rtcp::adapt::{Adaptation, Bounds, Gate};
+use ocelli_proto::rtcp::adapt::{Adaptation, Bounds, Gate, Step};
 use ocelli_proto::rtcp::{Report, SenderSession, SenderSetup, SentPicture};
 use ocelli_proto::rtp::HEADER_BYTES;
 use socket2::SockRef;
@@ -46,6 +47,9 @@ pub(super) struct Reporting {
 
 /// The reports of one target.
 pub(super) struct Feedback {
+    /// Whose pictures go where, for the log.
+    name: StreamName,
+    to: String,
     session: SenderSession,
     adaptation: Adaptation,
     gate: Gate,
@@ -134,7 +138,12 @@ impl CameraRate {
 
 impl Feedback {
     /// Reports about what is sent to `address`. Silent until it is opened.
-    pub(super) fn new(address: &PushAddress, bounds: Bounds, stats: Arc<PushStats>) -> Self {
+    pub(super) fn new(
+        name: &StreamName,
+        address: &PushAddress,
+        bounds: Bounds,
+        stats: Arc<PushStats>,
+    ) -> Self {
         let is_group = address.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_multicast());
         let setup = SenderSetup {
             ssrc: stats.ssrc(),
@@ -143,6 +152,8 @@ impl Feedback {
             unicast: !is_group,
         };
         Self {
+            name: name.clone(),
+            to: address.label().to_owned(),
             session: SenderSession::new(setup),
             adaptation: Adaptation::new(bounds),
             gate: Gate::default(),
@@ -203,6 +214,8 @@ impl Feedback {
             // Those of a way that is closed report no more.
             let receivers = if self.way.is_some() { self.session.audience().receivers } else { 0 };
             if self.adaptation.poll(self.began.elapsed(), self.camera.fps, receivers) {
+                let sent = in_words(self.adaptation.step());
+                tracing::info!(camera = %self.name, to = %self.to, "RTP push: more is sent again: {sent}");
                 self.show();
             }
         }
@@ -278,7 +291,11 @@ impl Feedback {
             }
         };
         for report in self.reports.drain(..) {
-            self.adaptation.report(now, &report);
+            if self.adaptation.report(now, &report) {
+                let percent = 100.0 * self.adaptation.bad_loss();
+                let sent = in_words(self.adaptation.step());
+                tracing::info!(camera = %self.name, to = %self.to, "RTP push: a receiver at {from} reports {percent:.0} % loss: {sent}");
+            }
         }
         self.show();
         if heard.collision {
@@ -335,6 +352,21 @@ impl Drop for Feedback {
     }
 }
 
+/// What is sent, for the person who owns the camera.
+fn in_words(step: Step) -> String {
+    let pictures = match (step.fraction.send, step.fraction.of) {
+        (1, 1) => "every picture is sent".to_owned(),
+        (1, 2) => "every second picture is sent".to_owned(),
+        (1, 3) => "every third picture is sent".to_owned(),
+        (1, of) => format!("1 of {of} pictures is sent"),
+        (send, of) => format!("{send} of {of} pictures are sent"),
+    };
+    match step.quality {
+        Some(quality) => format!("{pictures}, in quality {quality}"),
+        None => pictures,
+    }
+}
+
 /// How long the timer sleeps while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -346,6 +378,8 @@ fn cname() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use ocelli_proto::rtcp::adapt::Fraction;
+
     use super::*;
 
     #[test]
@@ -360,6 +394,17 @@ mod tests {
             rate.count(181_000 + 12_000 * picture, 2);
         }
         assert!((14.9..16.0).contains(&rate.fps), "{}", rate.fps);
+    }
+
+    #[test]
+    fn what_is_sent_is_told_in_words() {
+        let words = |send, of, quality| in_words(Step { fraction: Fraction { send, of }, quality });
+        assert_eq!(words(1, 1, None), "every picture is sent");
+        assert_eq!(words(1, 2, Some(60)), "every second picture is sent, in quality 60");
+        assert_eq!(
+            (words(3, 4, None), words(1, 32, None)),
+            ("3 of 4 pictures are sent".into(), "1 of 32 pictures is sent".into())
+        );
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Target {
             pictures: subscribe(&stream, packet_bytes, recoder.as_ref(), None),
             packet_bytes,
             quality: None,
-            feedback: Feedback::new(&address, bounds, stats.clone()),
+            feedback: Feedback::new(stream.name(), &address, bounds, stats.clone()),
             numbers: Numbers {
                 ssrc: stats.ssrc(),
                 _own: Arc::new(OwnSsrc::new(stream.name(), stats.ssrc())),
