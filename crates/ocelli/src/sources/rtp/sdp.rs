@@ -17,6 +17,9 @@ use super::settings::{self, Settings};
 use crate::sources::{SourceKind, SourceOptions, SourceUrl, SpecError};
 use crate::udp::{Interface, Listen};
 
+/// Why a file cannot be read that is not there.
+const MISSING: &str = "there is no such file";
+
 /// The kind's line in the registry.
 pub(crate) const KIND: SourceKind = SourceKind {
     scheme: "sdp",
@@ -59,7 +62,11 @@ impl File {
         let read = tokio::task::spawn_blocking(move || read(&path)).await;
         let bytes = read.unwrap_or_else(|error| Err(error.to_string()));
         let settings = bytes.and_then(|bytes| self.settings(&bytes));
-        settings.map_err(|why| SourceError::refused(format!("{}: {why}", self.path.display())))
+        settings.map_err(|why| {
+            let cause = format!("{}: {why}", self.path.display());
+            // Its sender may be about to write it.
+            if why == MISSING { SourceError::lost(cause) } else { SourceError::refused(cause) }
+        })
     }
 
     fn settings(&self, bytes: &[u8]) -> Result<Settings, String> {
@@ -103,7 +110,7 @@ impl File {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::NotFound => MISSING.to_owned(),
         _ => error.to_string(),
     };
     // A pipe would keep this thread until somebody writes to it.
@@ -198,9 +205,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_file_is_refused() {
+    async fn a_missing_file_is_soon_looked_for_again() {
         let file = File::parse(&SourceUrl::parse("sdp:/no/such.sdp").unwrap()).unwrap();
         let error = file.read().await.unwrap_err();
-        assert_eq!(error, SourceError::refused("/no/such.sdp: there is no such file"));
+        assert_eq!(error, SourceError::lost("/no/such.sdp: there is no such file"));
     }
 }
