@@ -113,11 +113,14 @@ impl Change {
 
 /// `null` is what a key is without the configuration's word: no targets.
 fn push(members: &Map<String, Value>, known: &[PushAddress]) -> Result<Option<Vec<PushAddress>>, ApiError> {
-    let hint = "a list of up to 64 texts such as \"rtp://192.0.2.7:5000?dscp=46\", or null for none";
+    let hint =
+        "a list of up to 64 texts such as \"rtp://192.0.2.7:5000?dscp=46\", one alone, or null for none";
     let list = match members.get("push") {
         None => return Ok(None),
         Some(Value::Null) => return Ok(Some(Vec::new())),
         Some(Value::Array(list)) if list.len() <= MAX_TARGETS => list,
+        // One address alone, as the configuration takes it.
+        Some(text @ Value::String(_)) => std::slice::from_ref(text),
         Some(Value::Array(list)) => {
             let error = format!("`push` has {} addresses, expected 0 to {MAX_TARGETS}", list.len());
             return Err(ApiError::bad_parameter(error, hint));
@@ -177,6 +180,8 @@ mod tests {
             Change::parse(br#"{"push": ["rtp://192.0.2.7:5000?dscp=46", "rtp://[::1]:5002"]}"#, &[]).unwrap();
         let labels: Vec<String> = change.push.unwrap().iter().map(|to| to.label().to_owned()).collect();
         assert_eq!(labels, ["192.0.2.7:5000", "[::1]:5002"]);
+        let alone = Change::parse(br#"{"push": "rtp://192.0.2.7:5000"}"#, &[]).unwrap();
+        assert_eq!(alone.push, Some(vec![PushAddress::parse("rtp://192.0.2.7:5000").unwrap()]));
         assert_eq!(Change::parse(b"{}", &[]).unwrap(), Change::default());
         for none in [r#"{"push": []}"#, r#"{"push": null}"#] {
             assert_eq!(Change::parse(none.as_bytes(), &[]).unwrap().push, Some(Vec::new()));
@@ -192,7 +197,7 @@ mod tests {
         assert!(
             unknown.contains("`qualty` cannot be changed") && unknown.contains("what can be changed: push")
         );
-        assert!(error(r#"{"push": "rtp://a:1"}"#).contains("`push` is a text"));
+        assert!(error(r#"{"push": 7}"#).contains("`push` is a number"));
         assert!(error(r#"{"push": ["rtp://a:1", 7]}"#).contains("`push[1]`: found a number"));
         let range = error(r#"{"push": ["rtp://a:1?dscp=64"]}"#);
         assert!(range.contains("`push[0]`: dscp=64: not a whole number from 0 to 63"), "{range}");
