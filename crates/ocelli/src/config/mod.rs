@@ -20,6 +20,7 @@ mod environment;
 mod flags;
 pub mod keys;
 mod ours;
+mod ports;
 mod predecessors;
 mod problem;
 mod reader;

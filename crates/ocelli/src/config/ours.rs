@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys;
+use super::ports;
 use super::predecessors;
 use super::problem::Problem;
 use super::reader::{Reader, in_file_order, unknown_table};
@@ -36,6 +37,7 @@ pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
     if !config.cameras.is_empty() && config.cameras.iter().all(|camera| !camera.enabled) {
         reader.warn(None, "every camera is disabled");
     }
+    ports::warn(&config.cameras, reader);
 }
 
 /// Kinds of source that the contract promises and a build may lack: what is missing when one is.
@@ -224,7 +226,14 @@ fn one_camera(
         ..camera(name?, &source)
     };
     if let (codec @ ("h264" | "h265"), Some(place)) = (section.word("codec"), section.place_of("codec")) {
-        reader.plan(codec.to_ascii_uppercase(), format!("{path}.codec"), place);
+        let key = format!("{path}.codec");
+        match camera.source.scheme() {
+            "rtp" => {
+                let found = format!("for `rtp:` write `?codec={codec}` in the source");
+                reader.problems.push(Problem::new(Some(place), key, found));
+            }
+            _ => reader.plan(codec.to_ascii_uppercase(), key, place),
+        }
     }
     check_source(&format!("{path}.source"), &source, &mut camera, reader);
     Some(camera)

@@ -30,7 +30,7 @@ fn args() -> ServeArgs {
     ServeArgs { config: Some("cameras.toml".into()), ..ServeArgs::default() }
 }
 
-fn loaded(text: &str) -> Config {
+pub(super) fn loaded(text: &str) -> Config {
     from_text(text, &args(), AROUND).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -39,6 +39,12 @@ fn refused(text: &str) -> String {
         Ok(config) => panic!("{config:?}"),
         Err(errors) => errors.to_string(),
     }
+}
+
+#[test]
+fn the_codec_of_an_rtp_source_stands_in_the_source() {
+    let errors = refused("[cameras.door]\nsource = \"rtp://0.0.0.0:5000\"\ncodec = \"h264\"");
+    assert_eq!(errors, "cameras.toml:3:9: cameras.door.codec: for `rtp:` write `?codec=h264` in the source");
 }
 
 #[test]

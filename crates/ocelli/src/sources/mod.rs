@@ -19,6 +19,7 @@ mod url;
 pub mod v4l2;
 
 pub use pictures::{Pictures, whole_jpeg};
+pub(crate) use rtp::listens_at;
 pub use unavailable::unavailable;
 pub use url::{SourceUrl, SpecError, hide_user};
 

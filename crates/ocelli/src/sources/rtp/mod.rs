@@ -5,6 +5,8 @@
 //!
 //! Refuses interleaved H.264, payload types other than the one that is waited for, and a port that is another's.
 
+use std::net::SocketAddr;
+
 use ocelli_hub::{BoxFuture, NetworkPath, Publisher, Source, SourceError};
 use tokio::net::UdpSocket;
 
@@ -29,6 +31,14 @@ pub(super) const KIND: SourceKind = SourceKind {
 fn build(url: &SourceUrl, options: &SourceOptions) -> Result<Box<dyn Source>, SpecError> {
     let settings = Settings::parse(url)?;
     Ok(Box::new(RtpSource::new(Told::ByAddress(Box::new(settings)), options)))
+}
+
+/// The address that an `rtp:` source listens on, and whether it takes the next port as well, for RTCP. `None` for other sources
+/// and those that say something wrong.
+pub(crate) fn listens_at(source: &str) -> Option<(SocketAddr, bool)> {
+    let url = SourceUrl::parse(source).ok().filter(|url| url.scheme() == KIND.scheme)?;
+    let settings = Settings::parse(&url).ok()?;
+    Some((settings.listen.address, settings.rtcp))
 }
 
 struct RtpSource {
