@@ -32,12 +32,13 @@ pub const fn prefix(channel: u8, length: u16) -> [u8; PREFIX_BYTES] {
 /// use ocelli_proto::rtp::nal::{Burst, Format};
 /// use ocelli_proto::rtp::{Interleaved, Stamp};
 /// let access_unit = Bytes::from_static(&[0, 0, 0, 3, 0x65, 1, 2]);
-/// let burst = Interleaved::from(&Burst::new(Format::H264, &access_unit, 1400).unwrap());
+/// let burst = Interleaved::from(&Burst::new(Format::H264, &access_unit, 1400)?);
 /// let mut headers = Vec::new();
 /// burst.stamp(6, Stamp { payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3 }, &mut headers);
 /// let slices: Vec<&[u8]> = burst.slices(&headers, 0).collect();
 /// assert_eq!(slices[0], [b'$', 6, 0, 15, 0x80, 0xE0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]);
 /// assert_eq!(slices[1], [0x65, 1, 2]);
+/// # Ok::<(), ocelli_proto::rtp::nal::BurstError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Interleaved {
