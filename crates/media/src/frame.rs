@@ -1,14 +1,14 @@
 //! A frame (one access unit), the track it belongs to, and the set of tracks that a stream has.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use crate::MediaTime;
 
-/// One access unit: a whole picture. Cloning it bumps a count and copies no picture bytes.
+/// One access unit: a whole picture, or a stretch of sound. Cloning it bumps a count and copies none of its bytes.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// The track it belongs to.
@@ -18,9 +18,10 @@ pub struct Frame {
     /// Wall clock at which the camera took it, or, where the camera does not say, at which its last byte was read.
     /// Latency is measured from here. `None` where neither is known.
     pub captured: Option<SystemTime>,
-    /// Decodable on its own. Every JPEG is.
+    /// One who watches can begin here. Every JPEG is such a one; sound never is, since it goes with the pictures.
     pub key: bool,
-    /// JPEG: a whole file, SOI to EOI. H.264 and H.265: NAL units, each behind its length as 4 bytes, big endian.
+    /// JPEG: a whole file, SOI to EOI. H.264 and H.265: NAL units, each behind its length as 4 bytes, big endian. Opus: a packet
+    /// (RFC 6716). AAC: an access unit as it is, without ADTS. G.711: a byte for each sample of each channel, channels in turn.
     pub data: Bytes,
 }
 
@@ -31,6 +32,8 @@ pub struct TrackId(pub u8);
 impl TrackId {
     /// The only video track of a stream that has one.
     pub const VIDEO: Self = Self(0);
+    /// The only track of sound of a stream that has one.
+    pub const AUDIO: Self = Self(1);
 }
 
 /// How a track's access units are coded.
@@ -43,6 +46,21 @@ pub enum Codec {
     H264,
     /// H.265, ITU-T H.265.
     H265,
+    /// Opus, RFC 6716: sound.
+    Opus,
+    /// AAC, ISO/IEC 14496-3: sound.
+    Aac,
+    /// G.711 with the law of North America: sound.
+    Pcmu,
+    /// G.711 with the law of Europe: sound.
+    Pcma,
+}
+
+impl Codec {
+    /// Pictures; otherwise sound.
+    pub fn is_video(self) -> bool {
+        matches!(self, Self::Jpeg | Self::H264 | Self::H265)
+    }
 }
 
 impl fmt::Display for Codec {
@@ -51,6 +69,10 @@ impl fmt::Display for Codec {
             Self::Jpeg => "mjpeg",
             Self::H264 => "h264",
             Self::H265 => "h265",
+            Self::Opus => "opus",
+            Self::Aac => "aac",
+            Self::Pcmu => "pcmu",
+            Self::Pcma => "pcma",
         })
     }
 }
@@ -85,13 +107,16 @@ pub struct Track {
     pub id: TrackId,
     /// How its access units are coded.
     pub codec: Codec,
-    /// Ticks a second of its frames' [`MediaTime`].
+    /// Ticks a second of its frames' [`MediaTime`]. Sound: its samples a second.
     pub clock_rate: NonZeroU32,
     /// Size of its pictures, where it is known before they are decoded.
     pub size: Option<Size>,
     /// H.264 and H.265: the parameter sets that decoding begins with, a NAL unit each, without length or start code;
-    /// empty where they are not known. Keyframes hold them too. JPEG has none.
+    /// empty where they are not known. Keyframes hold them too. AAC: its AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), alone.
+    /// The others have none.
     pub parameter_sets: Vec<Bytes>,
+    /// Sound: its channels. `None` for pictures.
+    pub channels: Option<NonZeroU8>,
 }
 
 impl Track {
@@ -102,7 +127,15 @@ impl Track {
 
     /// The video track of a stream, on the 90 kHz clock.
     pub fn video(codec: Codec, size: Option<Size>, parameter_sets: Vec<Bytes>) -> Self {
-        Self { id: TrackId::VIDEO, codec, clock_rate: MediaTime::VIDEO_RATE, size, parameter_sets }
+        let clock_rate = MediaTime::VIDEO_RATE;
+        Self { id: TrackId::VIDEO, codec, clock_rate, size, parameter_sets, channels: None }
+    }
+
+    /// The sound of a stream, sampled `rate` times a second. `config` is AAC's, and empty for the others.
+    pub fn audio(codec: Codec, rate: NonZeroU32, channels: NonZeroU8, config: Bytes) -> Self {
+        let parameter_sets = Some(config).filter(|config| !config.is_empty()).into_iter().collect();
+        let (id, channels) = (TrackId::AUDIO, Some(channels));
+        Self { id, codec, clock_rate: rate, size: None, parameter_sets, channels }
     }
 }
 

@@ -51,7 +51,7 @@ impl ParameterSets {
         let kinds: &[u8] = match self.codec {
             Codec::H264 => &[h264::SEQUENCE, h264::PICTURE],
             Codec::H265 => &[h265::VIDEO, h265::SEQUENCE, h265::PICTURE],
-            Codec::Jpeg => &[],
+            _ => &[],
         };
         kinds.iter().all(|kind| self.sets.iter().any(|set| set.name.0 == *kind))
     }
@@ -126,7 +126,7 @@ impl ParameterSets {
                 kind @ (h265::VIDEO | h265::SEQUENCE | h265::PICTURE) => (kind, h265::id(unit)?),
                 _ => return None,
             },
-            Codec::Jpeg => return None,
+            _ => return None,
         };
         (id <= MOST_ID).then_some((kind, id))
     }
@@ -136,7 +136,7 @@ impl ParameterSets {
         match self.codec {
             Codec::H264 => h264::kind(first) == h264::DELIMITER,
             Codec::H265 => h265::kind(first) == h265::DELIMITER,
-            Codec::Jpeg => false,
+            _ => false,
         }
     }
 }
