@@ -13,6 +13,7 @@ mod lifecycle;
 mod openapi;
 mod peers;
 mod processes;
+mod programs;
 mod promises;
 mod rtp_feedback;
 mod rtp_in;

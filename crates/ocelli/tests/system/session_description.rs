@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::{request, size};
 use crate::processes::{eventually, until};
-use crate::rtp_peers::{Running, directory, free_port};
+use crate::programs::{Running, directory, free_port};
 use crate::server::Server;
 
 /// The protocols that FFmpeg needs leave for.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tempfile::TempDir;
 
-use super::program::run;
+use crate::programs::run;
 
 /// One picture.
 pub(super) struct Jpeg {

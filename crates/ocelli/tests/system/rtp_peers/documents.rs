@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::program::{Running, as_nobody, directory, free_port, installed, python_with_opencv};
 use crate::client::size;
 use crate::processes::{SOON, until};
+use crate::programs::{Running, as_nobody, directory, free_port, installed, python_with_opencv};
 use crate::server::Server;
 
 /// A block of the document.

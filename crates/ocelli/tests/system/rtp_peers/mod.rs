@@ -9,7 +9,4 @@ mod documents;
 mod loss;
 mod pictures;
 mod players;
-mod program;
 mod relay;
-
-pub(crate) use program::{Running, directory, free_port};

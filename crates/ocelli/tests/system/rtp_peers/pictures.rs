@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tempfile::TempDir;
 
-use super::program::run;
+use crate::programs::run;
 
 /// The planes of a picture with 4:2:0 or 4:2:2 colour.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::corpus::{self, Jpeg};
 use super::pictures::{Planes, decode, in_blocks};
-use super::program::{Running, directory, free_port, installed, run, vlc};
 use crate::processes::{eventually, until};
+use crate::programs::{Running, directory, free_port, installed, run, vlc};
 use crate::server::Server;
 
 /// RTP/JPEG by its static payload type, on each of some ports.

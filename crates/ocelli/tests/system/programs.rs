@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::processes::eventually;
 
 /// Whether the tests of `programs` can run. On Debian they must.
-pub(super) fn installed(programs: &[&str]) -> bool {
+pub(crate) fn installed(programs: &[&str]) -> bool {
     let missing: Vec<_> = programs.iter().filter(|program| find(program).is_none()).collect();
     if missing.is_empty() {
         return true;
@@ -56,7 +56,7 @@ impl Running {
     }
 
     /// Starts `command` in `directory`.
-    pub(super) fn of(directory: &TempDir, mut command: Command) -> Self {
+    pub(crate) fn of(directory: &TempDir, mut command: Command) -> Self {
         static COUNT: AtomicU16 = AtomicU16::new(0);
         let errors = directory.path().join(format!("errors-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let file = std::fs::File::create(&errors).unwrap();
@@ -68,7 +68,7 @@ impl Running {
     }
 
     /// What it has written to standard error.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.errors).unwrap()).into_owned()
     }
 
@@ -76,7 +76,7 @@ impl Running {
     ///
     /// # Panics
     /// It failed.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         let Some(status) = self.child.try_wait().unwrap() else { return false };
         assert!(status.success(), "{status}: {}", self.said());
         true
@@ -86,7 +86,7 @@ impl Running {
     ///
     /// # Panics
     /// It failed, or takes too long.
-    pub(super) fn ends(mut self, what: &str) -> String {
+    pub(crate) fn ends(mut self, what: &str) -> String {
         let said = self.errors.clone();
         let said = move || String::from_utf8_lossy(&std::fs::read(&said).unwrap()).into_owned();
         eventually(&format!("{what} ends"), || self.has_ended().then_some(()));
@@ -108,27 +108,32 @@ impl Drop for Running {
 }
 
 /// Runs `line` in `directory` to its end.
-pub(super) fn run(directory: &TempDir, line: &str) -> String {
+pub(crate) fn run(directory: &TempDir, line: &str) -> String {
     Running::start(directory, line).ends(line)
 }
 
-/// A Python that has OpenCV: of several that are installed, Debian's packages are for its own.
-pub(super) fn python_with_opencv() -> Option<&'static str> {
-    let has_opencv = |python: &&str| {
+/// A Python that has OpenCV.
+pub(crate) fn python_with_opencv() -> Option<&'static str> {
+    python_with("OpenCV", "import cv2")
+}
+
+/// A Python with `what`, which `look` finds: of several that are installed, Debian's packages are for its own.
+pub(crate) fn python_with(what: &str, look: &str) -> Option<&'static str> {
+    let has_it = |python: &&str| {
         let mut command = Command::new(python);
-        command.args(["-c", "import cv2"]).stderr(Stdio::null());
+        command.args(["-c", look]).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    let found = ["python3", "/usr/bin/python3"].into_iter().find(has_opencv);
-    assert!(found.is_some() || !is_debian(), "Python has no OpenCV; run scripts/setup.sh test");
+    let found = ["python3", "/usr/bin/python3"].into_iter().find(has_it);
+    assert!(found.is_some() || !is_debian(), "Python has no {what}; run scripts/setup.sh test");
     if found.is_none() {
-        eprintln!("left out: Python with OpenCV is not installed");
+        eprintln!("left out: Python with {what} is not installed");
     }
     found
 }
 
 /// VLC without windows, sound and words drawn over its pictures. It refuses to run as root, and is nobody there.
-pub(super) fn vlc(directory: &TempDir, arguments: &str) -> Running {
+pub(crate) fn vlc(directory: &TempDir, arguments: &str) -> Running {
     let mut command = Command::new("vlc");
     command.args(["-I", "dummy", "--no-audio", "--no-osd", "--no-video-title-show"]);
     command.args(arguments.split_whitespace());
@@ -137,7 +142,7 @@ pub(super) fn vlc(directory: &TempDir, arguments: &str) -> Running {
 }
 
 /// Has `command` run as nobody, at home in `directory`, where this is root.
-pub(super) fn as_nobody(directory: &TempDir, command: &mut Command) {
+pub(crate) fn as_nobody(directory: &TempDir, command: &mut Command) {
     command.env("HOME", directory.path());
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
