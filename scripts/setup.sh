@@ -71,9 +71,15 @@ want_test_peers() {
   want "GStreamer's good plugins" 'gst-inspect-1.0 --exists jpegenc' gstreamer1.0-plugins-good gstreamer1-plugins-good gst-plugins-good gstreamer
   want "GStreamer's bad plugins" 'gst-inspect-1.0 --exists jpegparse' gstreamer1.0-plugins-bad gstreamer1-plugins-bad-free gst-plugins-bad gstreamer
   want "GStreamer's RTSP sender" 'gst-inspect-1.0 --exists rtspclientsink' gstreamer1.0-rtsp gstreamer1-rtsp-server gst-rtsp-server gstreamer
+  want "GStreamer's ugly plugins" 'gst-inspect-1.0 --exists x264enc' gstreamer1.0-plugins-ugly gstreamer1-plugins-ugly gst-plugins-ugly gstreamer
+  want "GStreamer's FFmpeg plugins" 'gst-inspect-1.0 --exists avdec_h265' gstreamer1.0-libav gstreamer1-plugin-libav gst-libav gstreamer
+  want "GStreamer's RTSP server for Python" 'python_finds "import gi; gi.require_version(\"GstRtspServer\", \"1.0\")"' \
+    "python3-gi gir1.2-gst-rtsp-server-1.0 glib-networking" "python3-gobject gstreamer1-rtsp-server glib-networking" \
+    "python-gobject gst-rtsp-server glib-networking" "pygobject3 gstreamer glib-networking"
+  want OpenSSL 'have openssl' openssl openssl openssl openssl
   want "libjpeg-turbo's programs" 'have cjpeg' libjpeg-turbo-progs libjpeg-turbo-utils libjpeg-turbo jpeg-turbo
   want tshark 'have tshark' tshark wireshark-cli wireshark-cli wireshark
-  want "OpenCV for Python" 'opencv_found' python3-opencv python3-opencv python-opencv opencv
+  want "OpenCV for Python" 'python_finds "import sys, importlib.util; sys.exit(importlib.util.find_spec(\"cv2\") is None)"' python3-opencv python3-opencv python-opencv opencv
   [ "$manager" = brew ] || want VLC 'have vlc' 'vlc-bin vlc-plugin-base' vlc vlc -
   # Ubuntu's browsers are snaps, which a test cannot drive: install_browser fetches a Chromium there.
   if [ "$debian_family" != ubuntu ] && [ "$manager" != brew ]; then
@@ -96,10 +102,10 @@ want_test_peers() {
 }
 
 # Debian's packages for Python are for its own Python, which need not be the first on the PATH.
-opencv_found() {
-  local python look='import sys, importlib.util; sys.exit(importlib.util.find_spec("cv2") is None)'
+python_finds() { # COMMANDS that fail without what is looked for
+  local python
   for python in python3 /usr/bin/python3; do
-    if "$python" -c "$look"; then return; fi
+    if "$python" -c "$1"; then return; fi
   done
   return 1
 }

@@ -20,5 +20,6 @@ mod rtp_in;
 mod rtp_peers;
 mod rtp_push;
 mod rtp_reencode;
+mod rtsp_peers;
 mod server;
 mod session_description;

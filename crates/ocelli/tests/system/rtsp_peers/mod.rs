@@ -1,0 +1,6 @@
+//! RTSP between the built binary and other people's programs: cameras that they are, and players.
+//!
+//! FFmpeg, GStreamer with its RTSP server, and VLC must be installed; `scripts/setup.sh test` does it. Where that has no
+//! package of one (not on Debian), its tests say so and pass.
+
+pub(crate) mod camera;
