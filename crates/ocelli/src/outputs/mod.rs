@@ -2,3 +2,4 @@
 
 pub mod mjpeg;
 pub mod rtp;
+pub mod rtsp;

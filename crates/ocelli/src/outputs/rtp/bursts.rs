@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use ocelli_hub::{Derivation, Item, Piece, RingSender, Subscriber, Want};
 use ocelli_media::jpeg::rewrite::{RewriteError, Rewriter, RtpJpeg, Work};
-use ocelli_media::{Codec, Frame, Tracks};
+use ocelli_media::{Codec, Frame, TrackId, Tracks};
 use ocelli_proto::rtp::{Stamp, jpeg, nal};
 
 use super::reencode::Reencoding;
@@ -194,10 +194,9 @@ impl Derivation for RtpBursts {
         let mut maker = Maker::new(self);
         while let Ok(item) = input.next().await {
             match item {
-                Item::Tracks(tracks) => {
-                    maker.codec = video_codec(&tracks);
-                    input.set_want(want_of(maker.codec));
-                }
+                Item::Tracks(tracks) => input.set_want(maker.set_tracks(&tracks)),
+                // Sound is not pushed.
+                Item::Frame(frame) if frame.track != TrackId::VIDEO => {}
                 Item::Frame(frame) => {
                     let picture = maker.picture(&frame, false, input.skipped()).await;
                     output.push(picture);
@@ -222,11 +221,11 @@ fn want_of(codec: Codec) -> Want {
 }
 
 fn video_codec(tracks: &Tracks) -> Codec {
-    tracks.first().map_or(Codec::Jpeg, |track| track.codec)
+    tracks.iter().find(|track| track.id == TrackId::VIDEO).map_or(Codec::Jpeg, |track| track.codec)
 }
 
 /// Makes packets of one picture after another.
-struct Maker {
+pub(crate) struct Maker {
     key: RtpBursts,
     codec: Codec,
     rewriter: Rewriter,
@@ -239,7 +238,7 @@ struct Maker {
 }
 
 impl Maker {
-    fn new(key: RtpBursts) -> Self {
+    pub(crate) fn new(key: RtpBursts) -> Self {
         Self {
             reencoding: key.recoder.clone().map(|recoder| Reencoding::new(recoder, key.quality)),
             key,
@@ -252,7 +251,14 @@ impl Maker {
         }
     }
 
-    async fn picture(&mut self, frame: &Frame, notice: bool, skipped: u64) -> RtpPicture {
+    /// What the pictures that follow are; answers what one who is behind wants of them.
+    pub(crate) fn set_tracks(&mut self, tracks: &Tracks) -> Want {
+        self.codec = video_codec(tracks);
+        want_of(self.codec)
+    }
+
+    /// Makes packets of `frame`, behind `skipped` others that were passed over.
+    pub(crate) async fn picture(&mut self, frame: &Frame, notice: bool, skipped: u64) -> RtpPicture {
         let ticks = self.timeline.place(frame, self.codec, Instant::now(), SystemTime::now());
         let (outcome, reencoded) = match self.codec {
             Codec::H264 => (self.access_unit(nal::Format::H264, frame), None),

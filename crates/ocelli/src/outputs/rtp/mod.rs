@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 pub use address::PushAddress;
+pub(crate) use bursts::Maker;
 pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture, usual_payload_type};
 pub use stats::{PushDrop, PushFeedback, PushState, PushStats};
 pub use timeline::Timeline;

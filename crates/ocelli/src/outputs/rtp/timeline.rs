@@ -1,4 +1,5 @@
-//! One time line for all a camera's pictures, in ticks of 90 kHz, through restarts of the camera and notices in its stead.
+//! One time line for all a camera's pictures, in ticks of 90 kHz, through restarts of the camera and notices in its stead; and one
+//! for its sound, in ticks of the sound's own clock.
 //!
 //! RTP's timestamps say when pictures were taken (RFC 3550 section 5.1), and are one line for as long as the sender has its
 //! number. A camera's own times are not: [`MediaTime`] begins anew with each run, that of a notice is another clock
@@ -12,13 +13,17 @@
 //!
 //! [`MediaTime`]: ocelli_media::MediaTime
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_media::{Codec, Frame, MediaTime};
 
 /// By how much the time between two pictures may differ from the time between their coming here: what buffers and busy
 /// machines make of it.
-const TOLERANCE_TICKS: i64 = 90_000;
+const TOLERANCE: Duration = Duration::from_secs(1);
+/// How far the time at which a first picture was taken may be from the one at which it came: the camera's clock may be anything,
+/// and the lines of pictures and sound begin at one time.
+const MOST_TRAVEL: Duration = Duration::from_secs(10);
 
 /// Which clock a picture's time was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,31 +42,46 @@ struct Last {
     came: Instant,
 }
 
-/// Puts pictures on the line.
-#[derive(Debug, Default)]
+/// Puts pictures, or sound, on the line.
+#[derive(Debug)]
 pub struct Timeline {
+    rate: NonZeroU32,
     last: Option<Last>,
 }
 
+impl Default for Timeline {
+    fn default() -> Self {
+        Self::new(MediaTime::VIDEO_RATE)
+    }
+}
+
 impl Timeline {
+    /// A line of `rate` ticks a second.
+    pub fn new(rate: NonZeroU32) -> Self {
+        Self { rate, last: None }
+    }
+
     /// Where on the line a picture is that came at `now`, which the wall clock calls `wall`. Pictures of a codec without
     /// reordering are each later than the one before by at least one tick.
     pub fn place(&mut self, frame: &Frame, codec: Codec, now: Instant, wall: SystemTime) -> i64 {
+        let rate = self.rate;
         // Where pictures are shown in the order in which they come, when the camera took them is known best. Where they are
-        // not, only the track's clock says in which order they are shown.
-        let in_order = codec == Codec::Jpeg;
-        let (clock, on_its_clock) = match frame.captured.filter(|_| in_order) {
-            Some(captured) => (Clock::Captured, ticks_since_1970(captured)),
-            None => (Clock::Media, frame.time.rescale(MediaTime::VIDEO_RATE).ticks()),
+        // not, only the track's clock says in which order they are shown; and sound is counted in samples.
+        let (in_order, by_capture) = (codec == Codec::Jpeg || !codec.is_video(), codec == Codec::Jpeg);
+        let (clock, on_its_clock) = match frame.captured.filter(|_| by_capture) {
+            Some(captured) => (Clock::Captured, ticks_since_1970(captured, rate)),
+            None => (Clock::Media, frame.time.rescale(rate).ticks()),
         };
         let on_the_line = match self.last {
             None if clock == Clock::Captured => on_its_clock,
-            None => ticks_since_1970(wall),
+            None => {
+                ticks_since_1970(frame.captured.filter(|taken| is_near(*taken, wall)).unwrap_or(wall), rate)
+            }
             Some(last) => {
-                let passed = ticks(now.saturating_duration_since(last.came));
+                let passed = ticks(now.saturating_duration_since(last.came), rate);
                 let difference = on_its_clock.saturating_sub(last.on_its_clock);
                 let believed = clock == last.clock
-                    && difference.saturating_sub(passed).saturating_abs() <= TOLERANCE_TICKS;
+                    && difference.saturating_sub(passed).saturating_abs() <= ticks(TOLERANCE, rate);
                 let step = match (believed, in_order) {
                     (true, true) => difference.max(1),
                     (true, false) => difference,
@@ -97,9 +117,11 @@ impl Splice {
         if std::mem::take(&mut self.begins)
             && let Some((last, came)) = self.last
         {
-            let passed = ticks(now.saturating_duration_since(came));
+            let passed = ticks(now.saturating_duration_since(came), MediaTime::VIDEO_RATE);
             let expected = last.saturating_add(passed.max(1));
-            if place < last || place.saturating_sub(expected).saturating_abs() > TOLERANCE_TICKS {
+            if place < last
+                || place.saturating_sub(expected).saturating_abs() > ticks(TOLERANCE, MediaTime::VIDEO_RATE)
+            {
                 self.shift = expected.saturating_sub(on_its_line);
                 place = expected;
             }
@@ -109,12 +131,17 @@ impl Splice {
     }
 }
 
-fn ticks(time: Duration) -> i64 {
-    MediaTime::video(time).ticks()
+fn ticks(time: Duration, rate: NonZeroU32) -> i64 {
+    MediaTime::from_duration(time, rate).ticks()
 }
 
-fn ticks_since_1970(time: SystemTime) -> i64 {
-    ticks(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+fn ticks_since_1970(time: SystemTime, rate: NonZeroU32) -> i64 {
+    ticks(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(), rate)
+}
+
+fn is_near(taken: SystemTime, wall: SystemTime) -> bool {
+    let apart = wall.duration_since(taken).unwrap_or_else(|error| error.duration());
+    apart <= MOST_TRAVEL
 }
 
 #[cfg(test)]
@@ -193,6 +220,21 @@ mod tests {
         assert_eq!(h264(&mut line, 3600, ms(2_080)) - first, 187_200);
         let notice = line.jpeg(WALL + ms(3_080), ms(3_080));
         assert_eq!(notice - first, 277_200);
+    }
+
+    #[test]
+    fn sound_counts_its_samples_from_when_it_was_taken_if_that_can_be() {
+        let rate = NonZeroU32::new(48_000).unwrap();
+        for (captured, begins) in [(WALL - ms(500), WALL - ms(500)), (WALL - Duration::from_secs(90), WALL)] {
+            let mut line = Test(Timeline::new(rate), Instant::now());
+            let mut at = |samples, after| {
+                let frame = Frame { time: MediaTime::new(samples, rate), ..frame(Some(captured), 0) };
+                line.place(&frame, Codec::Opus, ms(after))
+            };
+            let first = at(7_000_000, 0);
+            assert_eq!(first, begins.as_millis() as i64 * 48);
+            assert_eq!([at(7_000_960, 3) - first, at(7_001_920, 300) - first], [960, 1920]);
+        }
     }
 
     #[test]
