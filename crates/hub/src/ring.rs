@@ -31,7 +31,7 @@ pub trait Piece: Clone + Send + 'static {
 /// How much a ring keeps at the most. The newest piece is always kept, whatever its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Pieces, at least 1.
+    /// Pieces, at least 1. From the newest key on up to [`GROUP_PIECES`], however few these are: a new reader needs them all.
     pub pieces: usize,
     /// Bytes, as [`Piece::size`] counts them.
     pub bytes: usize,
@@ -51,6 +51,10 @@ pub enum Want {
 /// How many unread pieces a [`Want::Live`] reader may have before it goes on to a newer key piece: a quarter of a
 /// second at 30 pictures a second, more than any scheduling delay and less than anybody calls a lag.
 pub const LIVE_SLACK: u64 = 8;
+
+/// How many pieces a ring keeps from the newest key on: twenty seconds and more of 30 pictures and 50 pieces of sound a second,
+/// where cameras have a key every one to ten.
+pub const GROUP_PIECES: usize = 2048;
 
 /// What a reader gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +125,8 @@ struct Slot {
     want: Want,
     /// Sequence number of the next piece to read.
     cursor: u64,
+    /// How far a [`Want::Live`] reader may be behind.
+    slack: u64,
     phase: Phase,
     waker: Option<Waker>,
 }
@@ -226,7 +232,7 @@ impl<T: Piece> Ring<T> {
     pub fn subscribe(&self, want: Want) -> Reader<T> {
         let mut state = self.shared.lock();
         let cursor = state.newest_key.unwrap_or_else(|| state.end());
-        let slot = Slot { want, cursor, phase: Phase::New, waker: None };
+        let slot = Slot { want, cursor, slack: LIVE_SLACK, phase: Phase::New, waker: None };
         let index = match state.free.pop() {
             Some(index) => {
                 state.slots[index] = Some(slot);
@@ -288,6 +294,12 @@ impl<T: Piece> Reader<T> {
     pub fn set_want(&mut self, want: Want) {
         self.shared.lock().slot(self.slot).want = want;
     }
+
+    /// Lets a [`Want::Live`] reader be behind by so many pieces, in the stead of [`LIVE_SLACK`]: for streams with more pieces a
+    /// second than pictures.
+    pub fn set_slack(&mut self, pieces: u64) {
+        self.shared.lock().slot(self.slot).slack = pieces;
+    }
 }
 
 impl<T> Drop for Reader<T> {
@@ -320,12 +332,12 @@ impl<T> State<T> {
 impl<T: Piece> State<T> {
     /// The next thing for the reader in slot `index`, or `None` if it must wait.
     fn take(&mut self, index: usize, skipped: &mut u64) -> Option<Result<Next<T>, Closed>> {
-        let Slot { want, cursor, phase, .. } = *self.slot(index);
+        let Slot { want, cursor, slack, phase, .. } = *self.slot(index);
         if phase == Phase::Disconnected {
             return Some(Err(Closed));
         }
         let started = phase == Phase::Reading;
-        let Some(target) = self.target(want, cursor, started) else {
+        let Some(target) = self.target(want, cursor, slack, started) else {
             if !started {
                 // Nothing to start at yet: what is there need not be kept for this reader.
                 self.slot(index).cursor = self.end();
@@ -347,10 +359,10 @@ impl<T: Piece> State<T> {
     }
 
     /// Sequence number of the piece that a reader at `cursor` is to have next.
-    fn target(&self, want: Want, cursor: u64, started: bool) -> Option<u64> {
+    fn target(&self, want: Want, cursor: u64, slack: u64, started: bool) -> Option<u64> {
         match want {
             Want::Latest => self.newest_key.filter(|key| *key >= cursor),
-            Want::Live if self.has_newer_start(cursor) => self.newest_key,
+            Want::Live if self.has_newer_start(cursor, slack) => self.newest_key,
             Want::Live | Want::All if cursor < self.first || !started => {
                 (cursor.max(self.first)..self.end()).find(|sequence| self.at(*sequence).key())
             }
@@ -359,8 +371,8 @@ impl<T: Piece> State<T> {
     }
 
     /// A live reader at `cursor` is so far behind that it goes on to the newest key.
-    fn has_newer_start(&self, cursor: u64) -> bool {
-        self.end() - cursor > LIVE_SLACK && self.newest_key.is_some_and(|key| key > cursor)
+    fn has_newer_start(&self, cursor: u64, slack: u64) -> bool {
+        self.end() - cursor > slack && self.newest_key.is_some_and(|key| key > cursor)
     }
 
     /// Drops what no reader can ask for, then what the bounds force out. Returns how many of the latter a reader
@@ -370,7 +382,7 @@ impl<T: Piece> State<T> {
         let wanted_from = self.slots.iter().flatten().filter(|slot| slot.phase != Phase::Disconnected);
         let wanted_from = wanted_from.filter_map(|slot| match slot.want {
             Want::Latest => None,
-            Want::Live if self.has_newer_start(slot.cursor) => self.newest_key,
+            Want::Live if self.has_newer_start(slot.cursor, slot.slack) => self.newest_key,
             Want::Live | Want::All => Some(slot.cursor),
         });
         let wanted_from = wanted_from.min().unwrap_or(end);
@@ -381,12 +393,17 @@ impl<T: Piece> State<T> {
         }
         let mut forced_out = 0;
         while self.pieces.len() > 1
-            && (self.pieces.len() > self.bounds.pieces || self.bytes > self.bounds.bytes)
+            && (self.pieces.len() > self.most_pieces() || self.bytes > self.bounds.bytes)
         {
             forced_out += u64::from(self.first >= wanted_from);
             self.drop_first();
         }
         forced_out
+    }
+
+    fn most_pieces(&self) -> usize {
+        let is_a_group = self.newest_key == Some(self.first);
+        if is_a_group { self.bounds.pieces.max(GROUP_PIECES) } else { self.bounds.pieces }
     }
 
     fn drop_first(&mut self) {

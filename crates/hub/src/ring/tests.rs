@@ -46,6 +46,11 @@ fn kept(ring: &Ring<Picture>) -> usize {
     ring.shared.lock().pieces.len()
 }
 
+fn begins_at_its_newest_key(ring: &Ring<Picture>) -> bool {
+    let state = ring.shared.lock();
+    state.newest_key == Some(state.first)
+}
+
 fn taken(ring: &Ring<Picture>) -> usize {
     let state = ring.shared.lock();
     state.slots.len() - state.free.len()
@@ -150,6 +155,38 @@ fn bytes_are_a_bound_too_but_the_newest_piece_always_stays() {
 }
 
 #[test]
+fn a_group_is_kept_whole_however_few_pieces_the_bounds_allow() {
+    let (mut sender, ring) = ring(Bounds { pieces: 4, bytes: usize::MAX });
+    sender.push(key(0));
+    for n in 1..100 {
+        assert_eq!(sender.push(delta(n)), 0);
+    }
+    assert_eq!(drain(&mut ring.subscribe(Want::Live)), (0..100).map(Ok).collect::<Vec<_>>());
+    for n in 100..=GROUP_PIECES as u64 {
+        sender.push(delta(n));
+    }
+    assert_eq!(drain(&mut ring.subscribe(Want::Live)), [], "a group without end is given up");
+    assert!(kept(&ring) <= 4);
+    sender.push(key(9000));
+    assert_eq!(drain(&mut ring.subscribe(Want::Live)), [Ok(9000)]);
+}
+
+#[test]
+fn how_far_a_live_reader_may_be_behind_is_its_own_to_say() {
+    let (mut sender, ring) = ring(ROOMY);
+    let (mut patient, mut usual) = (ring.subscribe(Want::Live), ring.subscribe(Want::Live));
+    patient.set_slack(20);
+    sender.push(key(0));
+    assert_eq!((drain(&mut patient), drain(&mut usual)), (vec![Ok(0)], vec![Ok(0)]));
+    for n in 1..=LIVE_SLACK {
+        sender.push(delta(n));
+    }
+    sender.push(key(9));
+    assert_eq!(drain(&mut usual), [Err(8), Ok(9)]);
+    assert_eq!(drain(&mut patient), (1..=9).map(Ok).collect::<Vec<_>>());
+}
+
+#[test]
 fn clearing_makes_new_readers_wait_for_a_new_key() {
     let (mut sender, ring) = ring(ROOMY);
     sender.push(key(0));
@@ -211,7 +248,7 @@ proptest! {
         let mut after_gap = true;
         for (number, (is_key, reads, size)) in steps.into_iter().enumerate() {
             sender.push(Picture { number: number as u64, key: is_key, size });
-            prop_assert!(kept(&ring) <= pieces);
+            prop_assert!(kept(&ring) <= pieces || begins_at_its_newest_key(&ring));
             for _ in 0..reads {
                 match reader.try_next().unwrap() {
                     Some(Next::Piece(picture)) => {
