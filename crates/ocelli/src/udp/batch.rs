@@ -11,10 +11,12 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+use super::control::Control;
+
 /// The most packets that one call takes: Linux's `UDP_MAX_SEGMENTS` before 6.9.
 pub const MOST_BATCH_PACKETS: usize = 64;
 /// The most bytes that one call takes: what IPv6's length has room for, less UDP's header, with IPv4's also counted.
-const MOST_BATCH_BYTES: usize = 65_535 - 48;
+pub(super) const MOST_BATCH_BYTES: usize = 65_535 - 48;
 /// A packet's slices: headers and payload.
 const SLICES: usize = 2;
 
@@ -111,7 +113,7 @@ impl Way {
 
 /// `EINVAL`: a kernel without it, an interface that computes no checksums, segments longer than its packets may be
 /// (`EMSGSIZE` on newer kernels); `EIO`: the same, found later.
-fn refuses_segments(error: &io::Error) -> bool {
+pub(super) fn refuses_segments(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP))
 }
 
@@ -157,9 +159,8 @@ impl<'a> Run<'a> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
             let mut message = message(self.slices());
-            let mut control = SegmentSize::new(self.segment_bytes as u16);
-            message.msg_control = (&raw mut control).cast();
-            message.msg_controllen = size_of::<SegmentSize>() as _;
+            let mut control = Control::new(Some(self.segment_bytes as u16), None);
+            control.put(&mut message);
             send_message(socket, &message).map(|_| self.count)
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -186,10 +187,10 @@ impl<'a> Run<'a> {
 }
 
 /// None: the sockets do not block, and datagrams raise no signals.
-const FLAGS: libc::c_int = 0;
+pub(super) const FLAGS: libc::c_int = 0;
 
 /// What `sendmsg` is told of slices; to where the socket is connected.
-fn message(slices: &[io::IoSlice<'_>]) -> libc::msghdr {
+pub(super) fn message(slices: &[io::IoSlice<'_>]) -> libc::msghdr {
     // SAFETY: a `msghdr` is plain numbers and pointers, and all zero means no address, no slices, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // `IoSlice` is an `iovec` by its documentation; `sendmsg` does not write through it.
@@ -198,30 +199,10 @@ fn message(slices: &[io::IoSlice<'_>]) -> libc::msghdr {
     message
 }
 
-fn send_message(socket: RawFd, message: &libc::msghdr) -> io::Result<usize> {
+pub(super) fn send_message(socket: RawFd, message: &libc::msghdr) -> io::Result<usize> {
     // SAFETY: `message` names slices and control data that its makers borrow, and the call only reads them.
     let sent = unsafe { libc::sendmsg(socket, message, FLAGS) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
-}
-
-/// Control data of one `UDP_SEGMENT`: a header and 16 bits, padded to its alignment as `CMSG_SPACE` has it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[repr(C)]
-struct SegmentSize {
-    header: libc::cmsghdr,
-    bytes: u16,
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-impl SegmentSize {
-    fn new(bytes: u16) -> Self {
-        // SAFETY: a `cmsghdr` is plain numbers.
-        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
-        header.cmsg_level = libc::SOL_UDP;
-        header.cmsg_type = libc::UDP_SEGMENT;
-        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
-        Self { header, bytes }
-    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@
 //! has any.
 
 mod batch;
+mod control;
+mod fanout;
 mod listen;
 mod own;
 mod receive;
 mod socket;
 
 pub use batch::{Batch, MOST_BATCH_PACKETS};
+pub use fanout::{Destination, Parcel, Progress, fan_out};
 pub use listen::{Listen, Opened, join_group, listen};
 pub use own::{OwnSsrc, is_own};
 pub use receive::{Datagram, Inbox};
