@@ -4,12 +4,15 @@
 //! hashed user names are refused. Checked by code of our own: `digest_auth` cuts what it reads at offsets that are none where the
 //! text is not ASCII, and panics.
 
-use std::fmt::Write as _;
+mod digest;
+mod login;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use md5::Md5;
-use sha2::{Digest as _, Sha256};
+
+pub use digest::Algorithm;
+use digest::{Question, parameters};
+pub use login::{Challenge, Login, Unanswerable};
 
 /// Decides who may do what.
 pub trait Gate: Send + Sync {
@@ -38,37 +41,6 @@ pub enum Verdict {
     Unauthorized,
     /// It may not be done, whoever asks.
     Forbidden,
-}
-
-/// How a hash of a digest is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// RFC 2617; what all clients know.
-    Md5,
-    /// RFC 7616; what GStreamer and FFmpeg do not know.
-    Sha256,
-}
-
-impl Algorithm {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Md5 => "MD5",
-            Self::Sha256 => "SHA-256",
-        }
-    }
-
-    fn hash(self, text: &str) -> String {
-        let hex = |bytes: &[u8]| {
-            bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
-        };
-        match self {
-            Self::Md5 => hex(&Md5::digest(text)),
-            Self::Sha256 => hex(&Sha256::digest(text)),
-        }
-    }
 }
 
 /// A way in which a client may show who it is.
@@ -243,55 +215,13 @@ impl Digest {
         })
     }
 
-    /// The response of somebody who knows the password (RFC 7616 3.4.1).
+    /// The response of somebody who knows the password.
     fn expected(&self, method: &str, password: &str) -> String {
-        let Self { user, realm, nonce, uri, algorithm, quality, .. } = self;
-        let mut secret = algorithm.hash(&format!("{user}:{realm}:{password}"));
-        if let (true, Some((client_nonce, _))) = (self.session, quality) {
-            secret = algorithm.hash(&format!("{secret}:{nonce}:{client_nonce}"));
-        }
-        let request = algorithm.hash(&format!("{method}:{uri}"));
-        match quality {
-            Some((client_nonce, count)) => {
-                algorithm.hash(&format!("{secret}:{nonce}:{count}:{client_nonce}:auth:{request}"))
-            }
-            None => algorithm.hash(&format!("{secret}:{nonce}:{request}")),
-        }
+        let Self { user, realm, nonce, uri, algorithm, session, quality, .. } = self;
+        let quality = quality.as_ref().map(|(client_nonce, count)| (&client_nonce[..], &count[..]));
+        let (algorithm, session) = (*algorithm, *session);
+        Question { algorithm, session, user, realm, nonce, uri, quality }.response(method, password)
     }
-}
-
-/// `name=value` and `name="value"`, apart by commas. Stops at what is neither.
-fn parameters(text: &str) -> impl Iterator<Item = (&str, String)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (name, behind) = rest.trim_start_matches([' ', '\t', ',']).split_once('=')?;
-        let behind = behind.trim_start();
-        let value = match behind.strip_prefix('"') {
-            None => {
-                let (value, behind) = behind.split_once(',').unwrap_or((behind, ""));
-                rest = behind;
-                value.trim().to_owned()
-            }
-            Some(quoted) => {
-                let (mut value, mut escaped) = (String::new(), false);
-                let mut letters = quoted.chars();
-                for letter in letters.by_ref() {
-                    match letter {
-                        _ if escaped => {
-                            value.push(letter);
-                            escaped = false;
-                        }
-                        '\\' => escaped = true,
-                        '"' => break,
-                        _ => value.push(letter),
-                    }
-                }
-                rest = letters.as_str();
-                value
-            }
-        };
-        Some((name.trim(), value))
-    })
 }
 
 /// Whether both are the same, without telling by the time it takes how far they are.
