@@ -23,6 +23,8 @@ pub struct Transport {
     pub port: Option<(u16, u16)>,
     /// A group's address, from a server.
     pub destination: Option<IpAddr>,
+    /// Where packets come from, from a server.
+    pub source: Option<IpAddr>,
     /// How many routers a group's packets pass.
     pub ttl: Option<u8>,
     /// The sender.
@@ -75,35 +77,50 @@ impl Transport {
     /// # Errors
     /// See [`TransportError`].
     pub fn parse(offer: &str) -> Result<Self, TransportError> {
-        let mut parameters = offer.split(';').map(str::trim);
-        let mut transport =
-            Self { tcp: lower_transport(parameters.next().unwrap_or(""))?, ..Self::default() };
-        for parameter in parameters {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
-            match &name[..] {
-                "unicast" => transport.multicast = false,
-                "multicast" => transport.multicast = true,
-                "interleaved" => {
-                    transport.interleaved = Some(pair(value, u8::MAX).ok_or(TransportError::Channels)?);
-                }
-                "client_port" => transport.client_port = Some(ports("client_port", value)?),
-                "server_port" => transport.server_port = Some(ports("server_port", value)?),
-                "port" => transport.port = Some(ports("port", value)?),
-                "destination" => transport.destination = value.parse().ok(),
-                "ttl" => transport.ttl = value.parse().ok(),
-                "ssrc" => transport.ssrc = u32::from_str_radix(value, 16).ok(),
-                "mode" => {
-                    let mut modes = value.split(',').map(str::trim);
-                    // "receive" is what old FFmpegs say for it.
-                    transport.record = modes.any(|mode| {
-                        mode.eq_ignore_ascii_case("record") || mode.eq_ignore_ascii_case("receive")
-                    });
-                }
-                _ => {}
-            }
-        }
+        let mut parameters = offer.split(';');
+        let tcp = lower_transport(parameters.next().unwrap_or("").trim())?;
+        let mut transport = Self { tcp, ..Self::default() };
+        parameters.try_for_each(|parameter| transport.set(parameter))?;
         Ok(transport)
+    }
+
+    /// What a server answers, as far as it makes sense: numbers that are none are left out, and channels mean that the packets
+    /// travel within the connection, whatever stands before them.
+    pub fn parse_answer(value: &str) -> Self {
+        let mut parameters = value.split(';');
+        let profile = parameters.next().unwrap_or("").trim();
+        let mut transport = Self { tcp: lower_transport(profile).unwrap_or(false), ..Self::default() };
+        for parameter in parameters {
+            // What is wrong with one says nothing of the others.
+            let _ = transport.set(parameter);
+        }
+        transport.tcp |= transport.interleaved.is_some();
+        transport
+    }
+
+    fn set(&mut self, parameter: &str) -> Result<(), TransportError> {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
+        match &name[..] {
+            "unicast" => self.multicast = false,
+            "multicast" => self.multicast = true,
+            "interleaved" => self.interleaved = Some(pair(value, u8::MAX).ok_or(TransportError::Channels)?),
+            "client_port" => self.client_port = Some(ports("client_port", value)?),
+            "server_port" => self.server_port = Some(ports("server_port", value)?),
+            "port" => self.port = Some(ports("port", value)?),
+            "destination" => self.destination = value.parse().ok(),
+            "source" => self.source = value.parse().ok(),
+            "ttl" => self.ttl = value.parse().ok(),
+            "ssrc" => self.ssrc = u32::from_str_radix(value, 16).ok(),
+            "mode" => {
+                let mut modes = value.split(',').map(str::trim);
+                // "receive" is what old FFmpegs say for it.
+                self.record = modes
+                    .any(|mode| mode.eq_ignore_ascii_case("record") || mode.eq_ignore_ascii_case("receive"));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -146,6 +163,7 @@ impl fmt::Display for Transport {
         f.write_str(if self.tcp { "RTP/AVP/TCP" } else { "RTP/AVP" })?;
         f.write_str(if self.multicast { ";multicast" } else { ";unicast" })?;
         self.destination.map_or(Ok(()), |address| write!(f, ";destination={address}"))?;
+        self.source.map_or(Ok(()), |address| write!(f, ";source={address}"))?;
         self.interleaved.map_or(Ok(()), |(rtp, rtcp)| write!(f, ";interleaved={rtp}-{rtcp}"))?;
         self.client_port.map_or(Ok(()), |(rtp, rtcp)| write!(f, ";client_port={rtp}-{rtcp}"))?;
         self.server_port.map_or(Ok(()), |(rtp, rtcp)| write!(f, ";server_port={rtp}-{rtcp}"))?;
@@ -246,9 +264,10 @@ mod tests {
             client_port in proptest::option::of((1_u16..65_535).prop_map(|rtp| (rtp, rtp + 1))),
             (server_port, port) in (proptest::option::of(Just((6000, 6001))), proptest::option::of(Just((8000, 8001)))),
             (ttl, ssrc, destination) in any::<(Option<u8>, Option<u32>, Option<std::net::IpAddr>)>(),
+            source in any::<Option<std::net::IpAddr>>(),
         ) {
             let transport = Transport {
-                tcp, multicast, interleaved, client_port, server_port, port, destination, ttl, ssrc, record,
+                tcp, multicast, interleaved, client_port, server_port, port, destination, source, ttl, ssrc, record,
             };
             prop_assert_eq!(Transport::parse(&transport.to_string()), Ok(transport));
         }
