@@ -1,12 +1,13 @@
-//! The Real Time Streaming Protocol (RFC 2326): messages, their header fields, and a server's side of a connection.
+//! The Real Time Streaming Protocol (RFC 2326): messages, their header fields, and both sides of a connection.
 //!
-//! [`Reader`] makes requests, responses and interleaved packets of a connection's bytes; [`server::Connection`] answers them as a
-//! state machine without sockets and clock. Version 2.0 (RFC 7826) is refused by its number, as it asks.
+//! [`Reader`] makes requests, responses and interleaved packets of a connection's bytes; [`server::Connection`] and
+//! [`client::Client`] are the two sides of a connection as state machines without sockets and clock. Version 2.0 (RFC 7826) is refused by its number, as it asks.
 //!
 //! Messages are read by code of our own and not by `rtsp-types`: that parser begins again with a message's first byte whenever more
 //! of it came, sets no bound on heads and bodies, wants CR LF everywhere, and says of what it refuses neither where nor why.
 
 pub mod auth;
+pub mod client;
 mod fields;
 mod head;
 mod method;

@@ -85,7 +85,7 @@ impl Target {
     }
 }
 
-fn without_host(url: &str) -> &str {
+pub(super) fn without_host(url: &str) -> &str {
     match url.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
         None => url,
@@ -105,7 +105,7 @@ fn split_track(text: &str) -> (&str, Option<u8>) {
 }
 
 /// `%41` as `A`. All of it stays as it is if that would give no text, or control characters.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, behind @ ..] = rest {
