@@ -37,9 +37,24 @@ pub trait Derivation: Clone + Debug + Eq + Hash + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct DerivedReader<P: Piece> {
     reader: Reader<P>,
-    #[expect(dead_code, reason = "held for its drop")]
     running: Arc<Running<P>>,
 }
+
+impl<P: Piece> DerivedReader<P> {
+    /// Another reader of the same ring, which begins at its newest key.
+    pub fn sibling(&self, want: Want) -> Self {
+        Self { reader: self.running.ring.subscribe(want), running: self.running.clone() }
+    }
+
+    /// The same for all readers of one ring, and for no other ring while somebody reads it.
+    pub fn ring_id(&self) -> RingId {
+        RingId(Arc::as_ptr(&self.running) as usize)
+    }
+}
+
+/// Tells the rings of derived streams apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingId(usize);
 
 impl<P: Piece> Deref for DerivedReader<P> {
     type Target = Reader<P>;
@@ -165,7 +180,12 @@ mod tests {
         while stream.viewers() > 0 {
             tokio::task::yield_now().await;
         }
-        let mut again = stream.derive(&Repeat(2), Want::Latest);
+        let mut again = stream.derive(&Repeat(2), Want::Live);
+        let mut sibling = again.sibling(Want::Live);
+        assert_eq!(again.ring_id(), sibling.ring_id());
+        let before = (again.position(), sibling.position());
+        assert_eq!(sibling.next().await, Ok(Next::Piece(Text(b"abab".to_vec()))));
+        assert_eq!((again.position(), sibling.position()), (before.0, before.1 + 1));
         assert_eq!(again.next().await, Ok(Next::Piece(Text(b"abab".to_vec()))));
     }
 }

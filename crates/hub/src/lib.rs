@@ -15,7 +15,7 @@ mod supervise;
 mod sync;
 
 pub use camera::{Camera, CameraParts, DrawNotice, Lost, OnLost, Status};
-pub use derive::{Derivation, DerivedReader};
+pub use derive::{Derivation, DerivedReader, RingId};
 pub use name::{BadName, StreamName};
 pub use rate::{Rate, RateMeter};
 pub use ring::{Bounds, Closed, GROUP_PIECES, LIVE_SLACK, Next, Piece, Reader, Ring, RingSender, Want, ring};

@@ -290,6 +290,12 @@ impl<T: Piece> Reader<T> {
         self.skipped
     }
 
+    /// The position of the piece that comes next, counted from the ring's first: two readers of one ring that are at the same
+    /// position have the same before them.
+    pub fn position(&self) -> u64 {
+        self.shared.lock().slot(self.slot).cursor
+    }
+
     /// Wants something else from here on: for those who learn from the pieces themselves whether each is a key.
     pub fn set_want(&mut self, want: Want) {
         self.shared.lock().slot(self.slot).want = want;
