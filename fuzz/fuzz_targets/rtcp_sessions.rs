@@ -26,6 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         cname: "sender".into(),
         rate: RATE,
         unicast: bytes.len() % 2 == 0,
+        often: bytes.len() % 5 > 0,
     });
     let setup = ReceiverSetup {
         ssrc: 1,

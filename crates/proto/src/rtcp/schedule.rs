@@ -73,8 +73,8 @@ impl Schedule {
     }
 
     /// One whose first report is due at once.
-    pub(super) fn at_once(now: Duration, crowd: Crowd) -> Self {
-        Self { next: now, at_once: true, ..Self::new(now, true, crowd, &mut || 0.0) }
+    pub(super) fn at_once(now: Duration, reduced: bool, crowd: Crowd) -> Self {
+        Self { next: now, at_once: true, ..Self::new(now, reduced, crowd, &mut || 0.0) }
     }
 
     pub(super) fn due(&self) -> Duration {

@@ -3,7 +3,7 @@
 //! The caller owns sockets, clocks and dice, and calls in this order:
 //!
 //! 1. [`SenderSession::new`] when the stream has its SSRC.
-//! 2. For each picture whose packets went out: [`sent`](SenderSession::sent).
+//! 2. Where its clock is to be told before the first packet: [`begin`](SenderSession::begin). For each picture whose packets went out: [`sent`](SenderSession::sent).
 //! 3. For each RTCP datagram that comes: [`datagram`](SenderSession::datagram), which gives out what each report says and
 //!    whether a keyframe is wanted.
 //! 4. At [`due`](SenderSession::due), which each call above may move: [`poll`](SenderSession::poll). What it writes is one
@@ -11,7 +11,7 @@
 //! 5. At the end: [`bye`](SenderSession::bye).
 //!
 //! Times are since an origin of the caller's, the same for all calls; the wall clock is an argument beside, for reports carry
-//! it, and may be set at any time. It writes nothing before the first picture. At most 64 participants are remembered. No
+//! it, and may be set at any time. It writes nothing before the stream has begun. At most 64 participants are remembered. No
 //! authentication: that is SRTCP's. What a report says is taken for true where it does not contradict itself.
 
 use std::num::NonZeroU32;
@@ -37,6 +37,8 @@ pub struct SenderSetup {
     pub rate: NonZeroU32,
     /// Whether there is one receiver: the first report goes out with the first picture then.
     pub unicast: bool,
+    /// Whether reports of a fast stream come more often than each five seconds or so (RFC 3550 6.2).
+    pub often: bool,
 }
 
 /// The packets of one picture.
@@ -121,7 +123,7 @@ pub struct SenderCounts {
 #[derive(Clone, Debug)]
 pub struct SenderSession {
     setup: SenderSetup,
-    /// `None` before the first picture.
+    /// `None` before it begins.
     schedule: Option<Schedule>,
     members: Members<Listener>,
     sent: Sent,
@@ -156,19 +158,33 @@ impl SenderSession {
         self.sent.bytes += picture.payload_bytes;
         self.sent.last_sequence = picture.last_sequence;
         self.picture = Some((picture.timestamp, picture.captured));
-        if self.schedule.is_none() {
-            let crowd = self.crowd();
-            // To one receiver the first report may go at once (RFC 3550 6.2): it tells when the pictures were taken.
-            let schedule = if self.setup.unicast {
-                Schedule::at_once(now, crowd)
+        self.start(now, random).media(picture.payload_bytes);
+    }
+
+    /// Says what the stream's clock is before its first packet goes out, so that a report can tell it: what has `timestamp` is
+    /// taken at `captured`.
+    pub fn begin(
+        &mut self,
+        now: Duration,
+        timestamp: u32,
+        captured: SystemTime,
+        random: &mut dyn FnMut() -> f64,
+    ) {
+        self.picture = Some((timestamp, captured));
+        self.start(now, random);
+    }
+
+    fn start(&mut self, now: Duration, random: &mut dyn FnMut() -> f64) -> &mut Schedule {
+        let SenderSetup { unicast, often, .. } = self.setup;
+        let crowd = self.crowd();
+        // To one receiver the first report may go at once (RFC 3550 6.2): it tells when the pictures were taken.
+        self.schedule.get_or_insert_with(|| {
+            if unicast {
+                Schedule::at_once(now, often, crowd)
             } else {
-                Schedule::new(now, true, crowd, random)
-            };
-            self.schedule = Some(schedule);
-        }
-        if let Some(schedule) = &mut self.schedule {
-            schedule.media(picture.payload_bytes);
-        }
+                Schedule::new(now, often, crowd, random)
+            }
+        })
     }
 
     /// Reads a datagram that came at `now`, and adds to `reports` what its reports say of the time since the ones before. A
@@ -260,7 +276,7 @@ impl SenderSession {
         }
     }
 
-    /// When [`poll`](Self::poll) has something to do; [`Duration::MAX`] before the first picture.
+    /// When [`poll`](Self::poll) has something to do; [`Duration::MAX`] before the stream has begun.
     pub fn due(&self) -> Duration {
         self.schedule.as_ref().map_or(Duration::MAX, Schedule::due)
     }
@@ -317,7 +333,8 @@ impl SenderSession {
 
     fn report(&mut self, now: Duration, wall: SystemTime, out: &mut Vec<u8>) {
         let ssrc = self.setup.ssrc;
-        let picture = self.picture.filter(|_| self.sent.packets != self.sent_before[1]);
+        let sends = self.counts.reports_sent == 0 || self.sent.packets != self.sent_before[1];
+        let picture = self.picture.filter(|_| sends);
         // One that has paused since the report before the last is no sender (RFC 3550 6.4).
         if let Some((timestamp, captured)) = picture {
             let ntp = NtpTime::from(wall);

@@ -150,6 +150,7 @@ impl Feedback {
             cname: cname().to_owned(),
             rate: MediaTime::VIDEO_RATE,
             unicast: !is_group,
+            often: true,
         };
         Self {
             name: name.clone(),

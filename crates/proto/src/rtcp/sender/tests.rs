@@ -28,7 +28,13 @@ fn wall(now: Duration) -> SystemTime {
 }
 
 fn session(unicast: bool) -> SenderSession {
-    SenderSession::new(SenderSetup { ssrc: CAMERA, cname: "camera".into(), rate: VIDEO, unicast })
+    SenderSession::new(SenderSetup {
+        ssrc: CAMERA,
+        cname: "camera".into(),
+        rate: VIDEO,
+        unicast,
+        often: true,
+    })
 }
 
 fn picture(now: Duration, index: u64) -> SentPicture {
@@ -357,4 +363,26 @@ proptest! {
         }
         prop_assert!(reports.iter().all(|report| report.lost <= report.expected && report.expected > 0));
     }
+}
+
+#[test]
+fn the_clock_can_be_told_before_the_first_packet_and_then_every_five_seconds_or_so() {
+    let setup = SenderSetup { often: false, ..session(true).setup };
+    let (mut sender, mut random, mut out) = (SenderSession::new(setup), dice(5), Vec::new());
+    let start = ms(1000);
+    sender.begin(start, 4000, wall(start) - ms(500), &mut random);
+    assert!(sender.poll(start, wall(start), &mut random, &mut out));
+    let Packet::SenderReport { info, .. } = &packets(&out)[0] else { panic!("{out:?}") };
+    assert_eq!((info.timestamp, info.packets, info.bytes), (4000 + 45_000, 0, 0));
+    let mut reports = Vec::new();
+    for index in 0..3600 {
+        let now = start + Duration::from_millis(33) * index as u32;
+        sender.sent(now, &picture(now, index), &mut random);
+        out.clear();
+        if sender.poll(now, wall(now), &mut random, &mut out) {
+            reports.push(now);
+        }
+    }
+    let apart: Vec<_> = reports.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!((15..40).contains(&reports.len()) && apart.iter().all(|apart| *apart > ms(2000)), "{apart:?}");
 }
