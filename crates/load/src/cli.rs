@@ -33,6 +33,10 @@ pub(crate) enum Command {
     #[cfg(target_os = "linux")]
     #[command(subcommand)]
     Rtp(crate::rtp::Command),
+    /// RTSP: many readers of a server, and a camera.
+    #[cfg(target_os = "linux")]
+    #[command(subcommand)]
+    Rtsp(crate::rtsp::Command),
 }
 
 #[derive(Debug, Args)]

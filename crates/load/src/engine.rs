@@ -47,7 +47,7 @@ impl Shared {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
-    fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Relaxed) {
             0 => Stage::WarmUp,
             1 => Stage::Measured,

@@ -1,4 +1,4 @@
-//! `ocelli-load`: many viewers of any server's MJPEG and RTP, with the kernel's own price beside it.
+//! `ocelli-load`: many viewers of any server's MJPEG, RTP and RTSP, with the kernel's own price beside it.
 //!
 //! It refuses nothing a server may do on the wire without saying what it was: broken framing ends a viewer with its
 //! cause in the report. Built for loopback; it does not hide what it is.
@@ -18,6 +18,8 @@ mod record;
 mod report;
 #[cfg(target_os = "linux")]
 mod rtp;
+#[cfg(target_os = "linux")]
+mod rtsp;
 mod run;
 mod stamp;
 mod target;
@@ -40,6 +42,8 @@ fn main() -> anyhow::Result<()> {
         Some(Command::Camera(options)) => camera::run(&options),
         #[cfg(target_os = "linux")]
         Some(Command::Rtp(command)) => rtp::run(command),
+        #[cfg(target_os = "linux")]
+        Some(Command::Rtsp(command)) => rtsp::run(command),
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Outcome> {
 }
 
 /// Thousands of viewers need as many descriptors; the hard limit is the most that can be had.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -19,7 +19,8 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    const TEXT_BYTES: usize = PREFIX.len() + SEQUENCE_DIGITS + BETWEEN.len() + MICROS_DIGITS;
+    /// How long it is as text.
+    pub(crate) const TEXT_BYTES: usize = PREFIX.len() + SEQUENCE_DIGITS + BETWEEN.len() + MICROS_DIGITS;
     /// Marker, length and text.
     pub(crate) const SEGMENT_BYTES: usize = 4 + Self::TEXT_BYTES;
 
@@ -27,16 +28,29 @@ impl Stamp {
     pub(crate) fn segment(self) -> Vec<u8> {
         let mut segment = vec![0xFF, 0xFE];
         segment.extend_from_slice(&(Self::TEXT_BYTES as u16 + 2).to_be_bytes());
-        segment.extend_from_slice(PREFIX);
-        segment.extend_from_slice(format!("{:010}", self.sequence).as_bytes());
-        segment.extend_from_slice(BETWEEN);
-        segment.extend_from_slice(format!("{:016}", self.written_micros).as_bytes());
+        segment.extend_from_slice(&self.text());
         segment
+    }
+
+    /// Letters and digits alone.
+    pub(crate) fn text(self) -> Vec<u8> {
+        [
+            PREFIX,
+            format!("{:010}", self.sequence).as_bytes(),
+            BETWEEN,
+            format!("{:016}", self.written_micros).as_bytes(),
+        ]
+        .concat()
     }
 
     /// Reads the stamp out of a picture's last bytes.
     pub(crate) fn find(tail: &[u8]) -> Option<Self> {
-        let start = memchr::memmem::find(tail, PREFIX)? + PREFIX.len();
+        Self::read(&tail[memchr::memmem::find(tail, PREFIX)?..])
+    }
+
+    /// Reads the stamp that `tail` begins with.
+    pub(crate) fn read(tail: &[u8]) -> Option<Self> {
+        let start = tail.starts_with(PREFIX).then_some(PREFIX.len())?;
         let sequence = number(tail.get(start..start + SEQUENCE_DIGITS)?)?;
         let start = start + SEQUENCE_DIGITS + BETWEEN.len();
         let written_micros = number(tail.get(start..start + MICROS_DIGITS)?)?;

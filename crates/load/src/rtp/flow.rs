@@ -9,33 +9,41 @@ const MOST_AHEAD: u16 = 3000;
 
 /// Sums since the measurement began.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Counts {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
     /// Whole ones.
-    pub(super) pictures: u64,
+    pub(crate) pictures: u64,
     /// Pictures whose end came and that lack something.
-    pub(super) damaged: u64,
+    pub(crate) damaged: u64,
     /// Numbers that were skipped.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Numbers that came again or out of order.
-    pub(super) late: u64,
+    pub(crate) late: u64,
     /// Datagrams that are no RTP.
-    pub(super) strange: u64,
+    pub(crate) strange: u64,
 }
 
 /// One port.
 #[derive(Debug, Default)]
-pub(super) struct Flow {
-    pub(super) counts: Counts,
+pub(crate) struct Flow {
+    pub(crate) counts: Counts,
     source: Option<u32>,
     next: u16,
     damaged: bool,
+    /// The last packet was a picture's last.
+    between: bool,
 }
 
 impl Flow {
     /// Takes the beginning of a datagram of `length` bytes. True with the last packet of a picture, whole or not.
-    pub(super) fn packet(&mut self, beginning: &[u8], length: usize) -> bool {
+    pub(crate) fn packet(&mut self, beginning: &[u8], length: usize) -> bool {
+        self.packet_of(beginning, length, false)
+    }
+
+    /// The same, of a payload of which it is known whether a picture can begin with it: then whole pictures that are missing damage
+    /// no other.
+    pub(crate) fn packet_of(&mut self, beginning: &[u8], length: usize, begins: bool) -> bool {
         let Some(&[_, second, s1, s0, _, _, _, _, i3, i2, i1, i0]) =
             beginning.first_chunk::<HEADER_BYTES>().filter(|header| header[0] >> 6 == 2)
         else {
@@ -45,9 +53,11 @@ impl Flow {
         let marker = second & 0x80 != 0;
         self.counts.packets += 1;
         self.counts.bytes += length as u64;
-        if !self.follow(u32::from_be_bytes([i3, i2, i1, i0]), u16::from_be_bytes([s1, s0])) {
+        let begins = begins && self.between;
+        if !self.follow(u32::from_be_bytes([i3, i2, i1, i0]), u16::from_be_bytes([s1, s0]), begins) {
             return false;
         }
+        self.between = marker;
         if marker {
             let damaged = std::mem::take(&mut self.damaged);
             *if damaged { &mut self.counts.damaged } else { &mut self.counts.pictures } += 1;
@@ -56,18 +66,18 @@ impl Flow {
     }
 
     /// False for a packet that comes too late.
-    fn follow(&mut self, source: u32, sequence: u16) -> bool {
+    fn follow(&mut self, source: u32, sequence: u16, begins: bool) -> bool {
         let ahead = sequence.wrapping_sub(self.next);
         if self.source != Some(source) || (MOST_AHEAD..u16::MAX - MOST_AHEAD).contains(&ahead) {
             // Joined in the middle of a picture, as far as anybody can know.
-            self.damaged = self.source.is_some();
+            self.damaged = self.source.is_some() && !begins;
             self.source = Some(source);
         } else if ahead > MOST_AHEAD {
             self.counts.late += 1;
             return false;
         } else if ahead > 0 {
             self.counts.lost += u64::from(ahead);
-            self.damaged = true;
+            self.damaged |= !begins;
         }
         self.next = sequence.wrapping_add(1);
         true
@@ -114,6 +124,20 @@ mod tests {
             packet(&mut flow, 1, sequence, marker);
         }
         assert_eq!((flow.counts.pictures, flow.counts.damaged, flow.counts.lost), (1, 1, 1));
+    }
+
+    #[test]
+    fn whole_pictures_that_are_missing_damage_no_other() {
+        let mut flow = Flow::default();
+        let mut packet = |sequence, marker, begins| {
+            let bytes = [0x80, u8::from(marker) << 7, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 1];
+            flow.packet_of(&bytes, 100, begins);
+            (flow.counts.lost, flow.counts.pictures, flow.counts.damaged)
+        };
+        assert_eq!(packet(1, true, true), (0, 1, 0));
+        assert_eq!((packet(5, false, true), packet(6, true, false)), ((3, 1, 0), (3, 2, 0)));
+        assert_eq!((packet(9, false, false), packet(10, true, false)), ((5, 2, 0), (5, 2, 1)));
+        assert_eq!((packet(11, false, true), packet(13, true, true)), ((5, 2, 1), (6, 2, 2)));
     }
 
     #[test]

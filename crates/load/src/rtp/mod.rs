@@ -8,14 +8,14 @@
 mod cli;
 mod feed;
 mod film;
-mod flow;
+pub(crate) mod flow;
 mod latency;
 mod peer;
 mod receive;
 mod report;
 mod send;
 mod sink;
-mod udp;
+pub(crate) mod udp;
 mod watch;
 
 pub(crate) use cli::Command;

@@ -17,28 +17,28 @@ const SK_MEMINFO_VARS: usize = 9;
 type Control = [u64; 12];
 
 /// From here on each send is cut into datagrams of this length (UDP segmentation offload).
-pub(super) fn cut_sends(socket: &UdpSocket, datagram_bytes: u16) -> io::Result<()> {
+pub(crate) fn cut_sends(socket: &UdpSocket, datagram_bytes: u16) -> io::Result<()> {
     set(socket, libc::SOL_UDP, UDP_SEGMENT, datagram_bytes.into())
 }
 
 /// Takes several datagrams of one length as one (UDP receive offload).
-pub(super) fn take_joined(socket: &UdpSocket) -> io::Result<()> {
+pub(crate) fn take_joined(socket: &UdpSocket) -> io::Result<()> {
     set(socket, libc::SOL_UDP, UDP_GRO, 1)
 }
 
 /// Has the kernel note when each datagram arrived.
-pub(super) fn note_arrivals(socket: &UdpSocket) -> io::Result<()> {
+pub(crate) fn note_arrivals(socket: &UdpSocket) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
 }
 
 /// The receive buffer, beyond the system's limit where that is allowed (CAP_NET_ADMIN).
-pub(super) fn set_receive_buffer(socket: &UdpSocket, bytes: libc::c_int) -> io::Result<()> {
+pub(crate) fn set_receive_buffer(socket: &UdpSocket, bytes: libc::c_int) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
         .or_else(|_| set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))
 }
 
 /// How many datagrams this socket had no room for since it was opened; `None` where the kernel does not tell.
-pub(super) fn dropped(socket: &UdpSocket) -> Option<u64> {
+pub(crate) fn dropped(socket: &UdpSocket) -> Option<u64> {
     let mut values = [0_u32; SK_MEMINFO_VARS];
     let mut length = mem::size_of_val(&values) as libc::socklen_t;
     // SAFETY: pointer and length describe a live local; the kernel writes no more than that.
@@ -70,7 +70,7 @@ fn set(socket: &UdpSocket, level: libc::c_int, name: libc::c_int, value: libc::c
 }
 
 /// Sends `packets`, cut every `packet_bytes`, from a connected socket by as few calls of sendmmsg(2) as it takes.
-pub(super) fn send_batch(socket: &UdpSocket, packets: &[u8], packet_bytes: usize) -> io::Result<()> {
+pub(crate) fn send_batch(socket: &UdpSocket, packets: &[u8], packet_bytes: usize) -> io::Result<()> {
     let mut parts: Vec<libc::iovec> =
         packets.chunks(packet_bytes).map(|packet| vector(packet.as_ptr().cast_mut(), packet.len())).collect();
     let mut messages: Vec<libc::mmsghdr> = parts.iter_mut().map(|part| message(part, None)).collect();
@@ -87,7 +87,7 @@ pub(super) fn send_batch(socket: &UdpSocket, packets: &[u8], packet_bytes: usize
 }
 
 /// Room for the datagrams of one recvmmsg(2).
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     bytes: Vec<u8>,
     control: Vec<Control>,
     parts: Vec<libc::iovec>,
@@ -97,7 +97,7 @@ pub(super) struct Inbox {
 
 /// How long to wait for datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// Not at all: take what is there.
     No,
     /// For the first one; take what else is there.
@@ -106,20 +106,20 @@ pub(super) enum Wait {
 
 /// One datagram, or several of one length that came joined.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Datagram<'a> {
+pub(crate) struct Datagram<'a> {
     /// As much of it as there was room for.
-    pub(super) bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// How long it was.
-    pub(super) length: usize,
+    pub(crate) length: usize,
     /// The length of each but the last, if several came joined.
-    pub(super) segment: Option<usize>,
+    pub(crate) segment: Option<usize>,
     /// When it arrived, since 1970, if that is noted.
-    pub(super) arrived: Option<Duration>,
+    pub(crate) arrived: Option<Duration>,
 }
 
 impl Inbox {
     /// For at most `count` datagrams at once, of which the first `each` bytes are kept and the rest is only counted.
-    pub(super) fn new(count: usize, each: usize) -> Self {
+    pub(crate) fn new(count: usize, each: usize) -> Self {
         Self {
             bytes: vec![0; count * each],
             control: vec![Control::default(); count],
@@ -130,7 +130,7 @@ impl Inbox {
     }
 
     /// How many came; with [`Wait::No`] none is no error.
-    pub(super) fn receive(&mut self, socket: &UdpSocket, wait: Wait) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: &UdpSocket, wait: Wait) -> io::Result<usize> {
         self.parts.clear();
         self.messages.clear();
         self.parts
@@ -165,7 +165,7 @@ impl Inbox {
     }
 
     /// What came with the last [`receive`](Self::receive), which said `count`.
-    pub(super) fn datagrams(&self, count: usize) -> impl Iterator<Item = Datagram<'_>> {
+    pub(crate) fn datagrams(&self, count: usize) -> impl Iterator<Item = Datagram<'_>> {
         let rooms = self.bytes.chunks_exact(self.each);
         self.messages[..count].iter().zip(rooms).map(|(message, room)| {
             let length = message.msg_len as usize;
