@@ -12,6 +12,7 @@ mod file;
 mod http;
 mod pattern;
 mod pictures;
+pub mod received;
 mod rtp;
 mod unavailable;
 mod url;

@@ -6,6 +6,7 @@
 //! encoding. What a medium's packets hold is said by [`Medium::codec`], which refuses, by name, the ways of packing that no
 //! depacketiser of [`rtp`](crate::rtp) speaks. Writing is [`Display`](std::fmt::Display), and what is written is strict.
 
+mod carried;
 mod codec;
 mod read;
 mod write;
@@ -102,7 +103,8 @@ impl Medium {
     /// # Errors
     /// None can: why the first of them cannot.
     pub fn codec(&self) -> Result<(u8, Codec), CodecError> {
-        if !matches!(self.protocol.to_ascii_uppercase().as_str(), "RTP/AVP" | "RTP/AVPF" | "RTP/AVP/UDP") {
+        let known = ["RTP/AVP", "RTP/AVPF", "RTP/AVP/UDP", "RTP/AVP/TCP"];
+        if !known.iter().any(|known| self.protocol.eq_ignore_ascii_case(known)) {
             return Err(CodecError::Protocol { protocol: self.protocol.clone() });
         }
         let mut first_error = CodecError::NoPayloadType;

@@ -15,7 +15,6 @@ use self::settings::Settings;
 use super::{SourceKind, SourceOptions, SourceUrl, SpecError};
 use crate::udp::{Inbox, Opened, listen};
 
-mod pictures;
 pub(super) mod sdp;
 mod session;
 mod settings;

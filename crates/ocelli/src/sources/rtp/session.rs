@@ -5,25 +5,22 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ocelli_hub::{NetworkPath, Publisher, SourceError, StreamName};
-use ocelli_media::{Codec, MediaTime};
-use ocelli_proto::rtcp::{ReceiverSession, ReceiverSetup};
-use ocelli_proto::rtp::receive::{Counts, Event, Receiver};
+use ocelli_media::Track;
+use ocelli_proto::rtp::receive::Counts;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
 use super::Sockets;
-use super::pictures::{Pictures, captured};
 use super::settings::Settings;
 use super::silence::{self, Came};
 use crate::sources::SourceOptions;
+use crate::sources::received::{Announced, Asking, CameraClock, Moment, TrackIntake, TrackSetup, is_rtcp};
 use crate::udp::{Datagram, is_own};
 
 /// How often the numbers are told when no picture comes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// The source ends a little before the hub would end it: it knows better words.
 const PART_OF_SILENCE: f64 = 0.98;
-/// The shortest time between two requests for a keyframe.
-const KEYFRAME_WAIT: Duration = Duration::from_millis(500);
 /// How often the log says that the same sender began anew.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// How many batches are taken before somebody else gets a turn.
@@ -40,11 +37,13 @@ pub(super) struct Session<'a> {
     listens: SocketAddr,
     /// All times are since then.
     origin: Instant,
-    receiver: Receiver,
-    reports: Reports,
-    pictures: Pictures<'a>,
-    /// Reused.
-    events: Vec<Event>,
+    track: TrackIntake,
+    clock: CameraClock,
+    announced: Announced,
+    /// Where the sender's RTCP comes from, and whether it comes to RTP's port.
+    peer: Option<(SocketAddr, bool)>,
+    /// What is to be sent by RTCP.
+    report: Vec<u8>,
     /// What was counted before this run, and where the sum goes.
     before: NetworkPath,
     counted: &'a mut NetworkPath,
@@ -75,17 +74,6 @@ impl Beginnings {
     }
 }
 
-/// What is said and heard by RTCP.
-struct Reports {
-    session: ReceiverSession,
-    /// Where the sender's RTCP comes from, and whether it comes to RTP's port.
-    peer: Option<(SocketAddr, bool)>,
-    /// RTCP of others than the sender.
-    strange: u64,
-    /// Reused.
-    datagram: Vec<u8>,
-}
-
 impl<'a> Session<'a> {
     pub(super) fn new(
         settings: &'a Settings,
@@ -95,28 +83,26 @@ impl<'a> Session<'a> {
         counted: &'a mut NetworkPath,
     ) -> Self {
         let listens = sockets.rtp.socket().local_addr().unwrap_or(settings.listen.address);
-        let setup = ReceiverSetup {
-            ssrc: fastrand::u32(..),
+        let track = Track::video(settings.codec, None, settings.parameter_sets.clone());
+        let announced = Announced::new([&track]);
+        let setup = TrackSetup {
+            track,
+            packets: settings.setup(options.max_frame_bytes),
             cname: name.to_owned(),
-            rate: MediaTime::VIDEO_RATE,
             unicast: !settings.listen.address.ip().is_multicast(),
-            keyframe_wait: KEYFRAME_WAIT,
+            asking: Asking::EXPECTED,
         };
         Self {
             settings,
             options,
             listens,
             origin: Instant::now(),
-            receiver: Receiver::new(settings.setup(options.max_frame_bytes)),
-            reports: Reports {
-                session: ReceiverSession::new(Duration::ZERO, setup, &mut fastrand::f64),
-                peer: None,
-                strange: 0,
-                datagram: Vec::new(),
-            },
-            pictures: Pictures::new(settings),
+            track: TrackIntake::new(Duration::ZERO, setup),
+            clock: CameraClock::default(),
+            announced,
+            peer: None,
+            report: Vec::new(),
             sockets: Some(sockets),
-            events: Vec::new(),
             before: *counted,
             counted,
             at_picture: Counts::default(),
@@ -163,12 +149,11 @@ impl<'a> Session<'a> {
                 (length, from) = receive_rtcp(sockets.rtcp.as_ref(), &mut rtcp_buffer) => {
                     self.hear(from, &rtcp_buffer[..length], false);
                 }
-                () = out.keyframe_wanted() => self.pictures.wanted = self.settings.codec != Codec::Jpeg,
+                () = out.keyframe_wanted() => self.track.want_keyframe(),
                 () = &mut timer => {}
             }
+            self.publish(out);
             let now = self.origin.elapsed();
-            self.receiver.expire(now, &mut self.events);
-            self.publish(now, out);
             self.report(now, sockets);
             if now >= self.told + TELL_EVERY {
                 self.tell(out);
@@ -182,9 +167,8 @@ impl<'a> Session<'a> {
     }
 
     fn deadline(&mut self) -> Duration {
-        let due = if self.settings.rtcp { self.reports.session.due() } else { Duration::MAX };
-        let expiry = self.receiver.deadline().unwrap_or(Duration::MAX);
-        self.silent_at().min(self.told + TELL_EVERY).min(expiry).min(due)
+        let due = self.track.deadline(self.settings.rtcp);
+        self.silent_at().min(self.told + TELL_EVERY).min(due)
     }
 
     fn silent_at(&self) -> Duration {
@@ -202,7 +186,7 @@ impl<'a> Session<'a> {
                 let waited = if waited < TELL_EVERY { waited } else { Duration::ZERO };
                 self.take(now.saturating_sub(waited), datagram, out.name());
             }
-            self.publish(now, out);
+            self.publish(out);
             // What was received must be looked at, so the bound comes first.
             if batch == MOST_BATCHES || !sockets.rtp.receive_more()? {
                 break;
@@ -220,72 +204,48 @@ impl<'a> Session<'a> {
             self.own += 1;
             return;
         }
-        let before = self.events.len();
-        let Some(packet) = self.receiver.datagram(arrived, from, bytes, &mut self.events) else { return };
-        for event in &self.events[before..] {
-            if let Event::Started { ssrc, .. } = event {
-                self.reports.session.started(arrived, *ssrc, &mut fastrand::f64);
-                self.reports.peer = None;
-            }
+        if self.track.packet(arrived, from, bytes) {
+            self.peer = None;
         }
-        self.reports.session.packet(arrived, packet.ssrc, packet.sequence, packet.timestamp, bytes.len());
     }
 
     /// Whether a packet is one that this camera was sent by from here. The sender that is listened to is not.
     fn is_own(&self, bytes: &[u8], from: SocketAddr, camera: &StreamName) -> bool {
         let Some(&[a, b, c, d]) = bytes.get(8..12) else { return false };
         let ssrc = u32::from_be_bytes([a, b, c, d]);
-        self.receiver.sender().is_none_or(|(heard, _)| heard != ssrc) && is_own(camera, ssrc, from.ip())
+        self.track.sender().is_none_or(|(heard, _)| heard != ssrc) && is_own(camera, ssrc, from.ip())
     }
 
     /// Reads RTCP, which may come to RTP's port as well (RFC 5761).
     fn hear(&mut self, from: SocketAddr, bytes: &[u8], to_rtp: bool) {
-        let sender = self.receiver.sender().map(|(_, address)| address.ip());
+        let sender = self.track.sender().map(|(_, address)| address.ip());
         let only =
             self.settings.from.or(sender).filter(|_| !self.settings.listen.address.ip().is_multicast());
         if !self.settings.rtcp || only.is_some_and(|only| only.to_canonical() != from.ip().to_canonical()) {
-            self.reports.strange += 1;
+            self.track.strange_report();
             return;
         }
-        let now = self.origin.elapsed();
-        let Ok(heard) = self.reports.session.datagram(now, bytes, &mut fastrand::f64) else {
-            self.reports.strange += 1;
-            return;
-        };
-        if sender.is_some_and(|sender| sender == from.ip()) {
-            self.reports.peer = Some((from, to_rtp));
-        }
-        if heard.collision {
-            self.reports.datagram.clear();
-            self.reports.session.change_ssrc(now, fastrand::u32(..), &mut self.reports.datagram);
+        // What is waiting to be sent was said before.
+        if self.track.report(self.origin.elapsed(), bytes, &mut self.report).is_ok()
+            && sender.is_some_and(|sender| sender == from.ip())
+        {
+            self.peer = Some((from, to_rtp));
         }
     }
 
-    /// Publishes what the receiver has given out.
-    fn publish(&mut self, now: Duration, out: &mut Publisher) {
-        if self.events.is_empty() {
-            return;
-        }
-        let mut came = false;
-        for event in self.events.drain(..) {
-            match event {
-                Event::Started { ssrc, from } => {
-                    if self.beginnings.is_news(now, from) {
-                        tracing::info!(camera = %out.name(), %from, ssrc = format!("{ssrc:08x}"), "a sender began");
-                    }
-                    self.pictures.restart();
-                }
-                Event::Picture(picture) => {
-                    let session = &self.reports.session;
-                    let captured = captured(now, picture.arrived, session.captured(picture.timestamp));
-                    came |= self.pictures.publish(picture, captured, out);
-                }
-                Event::Dropped(reason) => self.pictures.dropped(reason, out),
-            }
+    /// Publishes what has become whole.
+    fn publish(&mut self, out: &mut Publisher) {
+        let now = Moment::now(self.origin);
+        self.track.expire(now.since);
+        let came = self.track.publish(now, &mut self.clock, &mut self.announced, out);
+        if let Some((ssrc, from)) = self.track.take_began()
+            && self.beginnings.is_news(now.since, from)
+        {
+            tracing::info!(camera = %out.name(), %from, ssrc = format!("{ssrc:08x}"), "a sender began");
         }
         if came {
-            self.last_picture = now;
-            self.at_picture = self.receiver.counts();
+            self.last_picture = now.since;
+            self.at_picture = self.track.counts();
             self.tell(out);
         }
     }
@@ -295,13 +255,7 @@ impl<'a> Session<'a> {
         if !self.settings.rtcp {
             return;
         }
-        let Reports { session, datagram, .. } = &mut self.reports;
-        if self.receiver.keyframe_wanted() || self.pictures.wanted {
-            session.want_keyframe(now, &mut fastrand::f64);
-        } else {
-            session.keyframe_came();
-        }
-        session.poll(now, &mut fastrand::f64, datagram);
+        self.track.poll(now, &mut self.report);
         self.send(sockets);
     }
 
@@ -310,7 +264,7 @@ impl<'a> Session<'a> {
             return;
         }
         let Some(sockets) = self.sockets.take() else { return };
-        self.reports.session.bye(self.origin.elapsed(), &mut self.reports.datagram);
+        self.track.bye(self.origin.elapsed(), &mut self.report);
         self.send(&sockets);
         self.sockets = Some(sockets);
     }
@@ -318,50 +272,37 @@ impl<'a> Session<'a> {
     /// To where the sender's RTCP comes from; before any has come, to the port behind its RTP's. What cannot be sent is repeated
     /// with the next report.
     fn send(&mut self, sockets: &Sockets) {
-        if self.reports.datagram.is_empty() {
+        if self.report.is_empty() {
             return;
         }
-        let (peer, to_rtp) = match (self.reports.peer, self.receiver.sender()) {
+        let (peer, to_rtp) = match (self.peer, self.track.sender()) {
             (Some(peer), _) => peer,
             (None, Some((_, address))) if self.settings.rtcp_on_rtp => (address, true),
             (None, Some((_, mut address))) => {
                 address.set_port(address.port().saturating_add(1));
                 (address, false)
             }
-            (None, None) => return self.reports.datagram.clear(),
+            (None, None) => return self.report.clear(),
         };
         let socket = if to_rtp { Some(sockets.rtp.socket()) } else { sockets.rtcp.as_ref() };
-        if let Some(Err(error)) = socket.map(|socket| socket.try_send_to(&self.reports.datagram, peer)) {
+        if let Some(Err(error)) = socket.map(|socket| socket.try_send_to(&self.report, peer)) {
             tracing::debug!(%peer, "a report could not be sent: {error}");
         }
-        self.reports.datagram.clear();
+        self.report.clear();
     }
 
     /// Tells the numbers.
     fn tell(&mut self, out: &mut Publisher) {
-        let counts = self.receiver.counts();
-        let before = &self.before;
-        let address = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        *self.counted = NetworkPath {
-            listens: Some(self.listens),
-            sender: self.receiver.sender().map(|(_, sender)| address(sender)).or(before.sender),
-            senders: before.senders + counts.senders,
-            packets: before.packets + counts.packets,
-            bytes: before.bytes + counts.bytes,
-            lost: before.lost + counts.lost,
-            late: before.late + counts.late,
-            duplicate: before.duplicate + counts.duplicate,
-            strange: before.strange + counts.strange + self.reports.strange + self.own,
-            unusable: before.unusable + counts.not_rtp + counts.other_payload,
-            jitter: self.reports.session.jitter(),
-            keyframes_asked: before.keyframes_asked + self.reports.session.keyframes_asked(),
-        };
+        let before = NetworkPath { listens: Some(self.listens), jitter: Duration::ZERO, ..self.before };
+        *self.counted = before;
+        self.track.add_to(self.counted);
+        self.counted.strange += self.own;
         out.network(*self.counted);
     }
 
     /// Why there was no picture since the last one.
     fn cause(&self) -> String {
-        let (now, then) = (self.receiver.counts(), self.at_picture);
+        let (now, then) = (self.track.counts(), self.at_picture);
         let counts = Counts {
             packets: now.packets - then.packets,
             strange: now.strange - then.strange,
@@ -369,8 +310,8 @@ impl<'a> Session<'a> {
             other_payload: now.other_payload - then.other_payload,
             ..Counts::default()
         };
-        let other_payload_type = self.receiver.other_payload_type();
-        let came = Came { own: self.own, counts, other_payload_type, fault: self.pictures.fault.as_deref() };
+        let other_payload_type = self.track.other_payload_type();
+        let came = Came { own: self.own, counts, other_payload_type, fault: self.track.fault() };
         silence::cause(self.settings, self.listens, self.options.silence_timeout, came)
     }
 }
@@ -386,11 +327,6 @@ impl Drop for Farewell<'_, '_> {
         self.session.sockets = self.sockets.take();
         self.session.say_goodbye();
     }
-}
-
-/// Whether a datagram on RTP's port is RTCP: packet types from 192 to 223 are no payload types (RFC 5761 4).
-fn is_rtcp(bytes: &[u8]) -> bool {
-    matches!(bytes, [first, 192..=223, ..] if first >> 6 == 2)
 }
 
 /// Waits for a datagram of RTCP; for ever where there is none.
@@ -416,13 +352,5 @@ mod tests {
         let said = (0..30_000).filter(|&milli| beginnings.is_news(Duration::from_millis(milli), one)).count();
         assert_eq!(said, 3);
         assert!(beginnings.is_news(Duration::from_secs(30), other), "another one is always news");
-    }
-
-    #[test]
-    fn rtcp_is_told_from_rtp() {
-        assert!(is_rtcp(&[0x80, 200, 0, 6]) && is_rtcp(&[0x81, 206, 0, 2]));
-        assert!(
-            !is_rtcp(&[0x80, 26]) && !is_rtcp(&[0x80, 0x80 | 96]) && !is_rtcp(&[0, 200]) && !is_rtcp(&[])
-        );
     }
 }

@@ -15,9 +15,11 @@
 //! Packets whose frames are interleaved are refused.
 
 mod burst;
+mod config;
 mod depacketise;
 
 pub use burst::{Burst, BurstError};
+pub use config::AacConfig;
 pub use depacketise::{Depacketiser, Dropped, Frame};
 
 /// How the sound is coded.

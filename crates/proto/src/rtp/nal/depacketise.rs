@@ -185,14 +185,23 @@ impl Depacketiser {
         Ok(())
     }
 
-    /// Whether nothing of its access unit comes before it.
+    /// Whether no slice of its access unit comes before it. Where parameter sets did, they are nearly always the same as before.
     fn begins(&self, payload: Payload<'_>) -> bool {
-        let first = match payload {
-            Payload::Single(unit) => unit.first().copied(),
-            Payload::Aggregate(units) => units.get(2).copied(),
-            Payload::Fragment(Fragment { start, header, .. }) => start.then_some(header[0]),
+        let header_bytes = self.format.header_bytes();
+        let (first, behind_header) = match payload {
+            Payload::Single(unit) => (unit.first(), unit.get(header_bytes)),
+            Payload::Aggregate(units) => (units.get(2), units.get(2 + header_bytes)),
+            Payload::Fragment(Fragment { start: true, ref header, data, .. }) => {
+                (header.first(), data.first())
+            }
+            Payload::Fragment(_) => (None, None),
         };
-        first.is_some_and(|first| self.format.begins(self.format.kind(first)))
+        first.is_some_and(|first| {
+            let kind = self.format.kind(*first);
+            // H.264 7.3.3 `first_mb_in_slice` is 0, H.265 7.3.6.1 `first_slice_segment_in_pic_flag`: both have this bit.
+            let first_slice = || behind_header.is_some_and(|byte| byte & 0x80 != 0);
+            self.format.begins(kind) || self.format.is_key(kind) && first_slice()
+        })
     }
 
     fn end(&mut self, out: &mut Vec<Result<AccessUnit, Dropped>>) {

@@ -213,6 +213,24 @@ fn a_loss_costs_everything_up_to_the_next_keyframe() {
 }
 
 #[test]
+fn who_joins_at_a_keyframes_first_slice_has_it() {
+    // Cameras that say their parameter sets in the description only begin with a bare slice.
+    for (format, first, later) in [
+        (Format::H264, &[0x65, 0x88][..], &[0x65, 0x48][..]),
+        (Format::H264, &[0x7C, 0x85, 0x88], &[0x7C, 0x85, 0x48]),
+        (Format::H265, &[0x26, 1, 0x80], &[0x26, 1, 0x40]),
+    ] {
+        let mut depacketiser = Depacketiser::new(format, 1000);
+        let last = if first[0] == 0x7C { &[0x7C, 0x45, 9][..] } else { first };
+        let out = feed(&mut depacketiser, &[packet(0, 1, false, first), packet(1, 1, true, last)]);
+        assert_eq!(units(&out).len(), 1, "{format:?}");
+        let mut depacketiser = Depacketiser::new(format, 1000);
+        let out = feed(&mut depacketiser, &[packet(0, 1, true, later)]);
+        assert_eq!(out, [], "another slice may have come before");
+    }
+}
+
+#[test]
 fn a_fragment_without_its_end_is_never_shown() {
     let mut depacketiser = Depacketiser::new(Format::H264, 1000);
     feed(&mut depacketiser, &[packet(0, 1, false, &SETS), packet(1, 1, true, &KEY)]);

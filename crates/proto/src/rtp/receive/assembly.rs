@@ -1,4 +1,4 @@
-//! One sender's packets, in order, become pictures of whatever is carried.
+//! One sender's packets, in order, become pictures or sound of whatever is carried.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ocelli_media::Size;
 
 use super::{Event, Setup};
-use crate::rtp::{Packet, jpeg, nal};
+use crate::rtp::{Packet, audio, jpeg, nal};
 
 /// What packets carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,19 @@ pub enum Payload {
     Jpeg,
     /// H.264 (RFC 6184) or H.265 (RFC 7798).
     Nal(nal::Format),
+    /// Sound.
+    Sound(audio::Format),
+}
+
+/// A frame of sound that came whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// An Opus packet, G.711 samples, or an AAC frame without ADTS header.
+    pub data: Bytes,
+    /// When it is to be heard, in ticks of its format's clock.
+    pub timestamp: u32,
+    /// When the packet came that it ends in.
+    pub arrived: Duration,
 }
 
 /// A picture that came whole.
@@ -32,7 +45,7 @@ pub struct Picture {
     pub arrived: Duration,
 }
 
-/// Why a picture was dropped.
+/// Why a picture, or sound, was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Dropped {
     /// A JPEG.
@@ -41,6 +54,9 @@ pub enum Dropped {
     /// An access unit.
     #[error(transparent)]
     Nal(nal::Dropped),
+    /// Sound.
+    #[error(transparent)]
+    Sound(audio::Dropped),
 }
 
 /// The same for those who only count.
@@ -60,15 +76,17 @@ impl Dropped {
     /// What kind of reason it is.
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Jpeg(jpeg::Dropped::Lost) | Self::Nal(nal::Dropped::Lost) => Cause::Lost,
+            Self::Jpeg(jpeg::Dropped::Lost)
+            | Self::Nal(nal::Dropped::Lost)
+            | Self::Sound(audio::Dropped::Lost) => Cause::Lost,
             Self::Jpeg(jpeg::Dropped::TooLong(_)) | Self::Nal(nal::Dropped::TooLong(_)) => Cause::TooLong,
             Self::Nal(nal::Dropped::NeedsKey) => Cause::NeedsKey,
-            Self::Jpeg(_) | Self::Nal(nal::Dropped::Payload(_)) => Cause::Damaged,
+            Self::Jpeg(_) | Self::Nal(nal::Dropped::Payload(_)) | Self::Sound(_) => Cause::Damaged,
         }
     }
 }
 
-/// Puts the pictures of one sender together.
+/// Puts the pictures of one sender together, or its sound.
 #[derive(Debug)]
 pub(super) struct Assembly {
     depacketiser: Depacketiser,
@@ -76,27 +94,30 @@ pub(super) struct Assembly {
     begun: [Option<(u32, Duration)>; 2],
     /// Nothing was given out or dropped yet.
     joining: bool,
-    /// Reused.
-    units: Vec<Result<nal::AccessUnit, nal::Dropped>>,
 }
 
+/// What each kind of packet goes to, with the room, reused, for what comes out.
 #[derive(Debug)]
 enum Depacketiser {
     Jpeg(jpeg::Depacketiser),
-    Nal(nal::Depacketiser),
+    Nal(nal::Depacketiser, Vec<Result<nal::AccessUnit, nal::Dropped>>),
+    Sound(audio::Depacketiser, Vec<Result<audio::Frame, audio::Dropped>>),
 }
 
 impl Assembly {
     pub(super) fn new(setup: &Setup) -> Self {
         let depacketiser = match setup.payload {
             Payload::Jpeg => Depacketiser::Jpeg(jpeg::Depacketiser::new(setup.most_bytes)),
-            Payload::Nal(format) => Depacketiser::Nal(nal::Depacketiser::new(format, setup.most_bytes)),
+            Payload::Nal(format) => {
+                Depacketiser::Nal(nal::Depacketiser::new(format, setup.most_bytes), Vec::new())
+            }
+            Payload::Sound(format) => Depacketiser::Sound(audio::Depacketiser::new(format), Vec::new()),
         };
-        Self { depacketiser, begun: [None; 2], joining: true, units: Vec::new() }
+        Self { depacketiser, begun: [None; 2], joining: true }
     }
 
     pub(super) fn keyframe_wanted(&self) -> bool {
-        matches!(&self.depacketiser, Depacketiser::Nal(depacketiser) if depacketiser.keyframe_wanted())
+        matches!(&self.depacketiser, Depacketiser::Nal(depacketiser, _) if depacketiser.keyframe_wanted())
     }
 
     /// Takes the next packet, which came at `arrived`.
@@ -127,17 +148,24 @@ impl Assembly {
                 Err(jpeg::Dropped::Lost) if self.joining => {}
                 Err(reason) => out.push(Event::Dropped(Dropped::Jpeg(reason))),
             },
-            Depacketiser::Nal(depacketiser) => {
-                depacketiser.push(packet, &mut self.units);
-                if self.units.is_empty() {
+            Depacketiser::Nal(depacketiser, units) => {
+                depacketiser.push(packet, units);
+                if units.is_empty() {
                     return;
                 }
-                out.extend(self.units.drain(..).map(|unit| match unit {
+                out.extend(units.drain(..).map(|unit| match unit {
                     Ok(nal::AccessUnit { data, timestamp, key }) => {
                         let arrived = began(timestamp);
                         Event::Picture(Picture { data, size: None, timestamp, key, arrived })
                     }
                     Err(reason) => Event::Dropped(Dropped::Nal(reason)),
+                }));
+            }
+            Depacketiser::Sound(depacketiser, frames) => {
+                depacketiser.push(packet, frames);
+                out.extend(frames.drain(..).map(|frame| match frame {
+                    Ok(audio::Frame { data, timestamp }) => Event::Sound(Sound { data, timestamp, arrived }),
+                    Err(reason) => Event::Dropped(Dropped::Sound(reason)),
                 }));
             }
         }

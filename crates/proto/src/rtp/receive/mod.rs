@@ -1,4 +1,4 @@
-//! From datagrams to pictures: who is listened to, in which order the packets belong, what they make.
+//! From datagrams to pictures or sound: who is listened to, in which order the packets belong, what they make.
 //!
 //! The first sender is listened to until it is silent. A datagram of another address is strange while the sender was heard
 //! within [`SILENCE`], so nobody takes over a camera by sending to its port; and another sender at the same address must be
@@ -6,7 +6,8 @@
 //!
 //! A packet in order goes to the depacketiser from the buffer that it was received into; one that must wait is copied. So
 //! nothing is allocated for a packet as long as the network keeps the order. Memory is bounded: by the longest picture, and
-//! by as many datagrams as [`Limits`] let wait.
+//! by as many datagrams as [`Limits`] let wait. Packets within a connection are taken in the same way: there each call has the
+//! address of its other end, and nothing is to wait ([`IN_ORDER`]).
 //!
 //! Refuses what is no RTP (RTCP, STUN, garbage) and every payload type but the one; counts it, and goes on. It reads no clock:
 //! every time here is one since an origin of the caller's, the same for all calls.
@@ -21,11 +22,14 @@ mod assembly;
 mod timeline;
 
 use assembly::Assembly;
-pub use assembly::{Cause, Dropped, Payload, Picture};
+pub use assembly::{Cause, Dropped, Payload, Picture, Sound};
 pub use timeline::Timeline;
 
 /// How long a sender is the only one after each of its packets.
 pub const SILENCE: Duration = Duration::from_secs(1);
+
+/// For packets that cannot overtake each other: a gap is a gap at once.
+pub const IN_ORDER: Limits = Limits { wait: Duration::ZERO, packets: 1 };
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,9 @@ pub enum Event {
     },
     /// A picture that came whole.
     Picture(Picture),
-    /// One that did not.
+    /// Sound that came whole.
+    Sound(Sound),
+    /// A picture or sound that did not.
     Dropped(Dropped),
 }
 
