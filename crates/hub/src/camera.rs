@@ -256,7 +256,7 @@ impl Driver {
             if let Some(cause) = after {
                 loop {
                     tokio::time::sleep(NOTICE_EVERY).await;
-                    if notices.stream.viewers() > 0 && !notices.stream.gives_frames() {
+                    if notices.stream.viewers() > 0 && !notices.stream.gives_pictures() {
                         notices.publish(&cause, None).await;
                     }
                 }

@@ -18,7 +18,7 @@ pub use camera::{Camera, CameraParts, DrawNotice, Lost, OnLost, Status};
 pub use derive::{Derivation, DerivedReader, RingId};
 pub use name::{BadName, StreamName};
 pub use rate::{Rate, RateMeter};
-pub use ring::{Bounds, Closed, GROUP_PIECES, LIVE_SLACK, Next, Piece, Reader, Ring, RingSender, Want, ring};
+pub use ring::{Bounds, Closed, LIVE_SLACK, MOST_PIECES, Next, Piece, Reader, Ring, RingSender, Want, ring};
 pub use source::{BoxFuture, Source, SourceError};
 pub use stream::{DropReason, Item, NetworkPath, Publisher, Stream, StreamStats, Subscriber};
 pub use supervise::{Action, Backoff, Policy, State, Supervisor};

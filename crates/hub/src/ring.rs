@@ -4,9 +4,13 @@
 //! waiting reader once, and waits for nobody. What a reader that falls behind loses is decided by its [`Want`] and
 //! counted, never silent.
 //!
+//! Some pieces stand between those that count: sound between pictures. How far a reader is behind and what it lost is told
+//! in pieces that count ([`Piece::counts`]), so that a stream is the same with sound and without.
+//!
 //! Cost: a push is O(readers) under one short lock; a read is O(1) under the same lock, plus one scan for a key piece
 //! after a gap. Memory: what [`Bounds`] allows at most, and less whenever no reader can ever ask for the rest: with
-//! only [`Want::Latest`] readers on a stream of JPEGs, exactly one piece.
+//! only [`Want::Latest`] readers on a stream of JPEGs, exactly one piece; on one of pictures that need others, those from
+//! the newest key on.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -24,6 +28,10 @@ mod tests;
 pub trait Piece: Clone + Send + 'static {
     /// A reader can start at this piece: it needs none that came before.
     fn key(&self) -> bool;
+    /// It is one of those by which a reader's lag and loss are told. A piece that does not count is never a key.
+    fn counts(&self) -> bool {
+        true
+    }
     /// Bytes that it keeps in memory.
     fn size(&self) -> usize;
 }
@@ -31,30 +39,31 @@ pub trait Piece: Clone + Send + 'static {
 /// How much a ring keeps at the most. The newest piece is always kept, whatever its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Pieces, at least 1. From the newest key on up to [`GROUP_PIECES`], however few these are: a new reader needs them all.
+    /// Pieces that a reader can start at, at least 1: all of a stream of JPEGs. Those that stand behind them and need them
+    /// come on top, as many as [`MOST_PIECES`] and `bytes` allow.
     pub pieces: usize,
     /// Bytes, as [`Piece::size`] counts them.
     pub bytes: usize,
 }
+
+/// Most pieces of a ring, of whatever kind: two minutes of 60 pictures and 50 packets of sound a second, more than any camera
+/// puts between two keyframes. Of small pieces it bounds what they cost beside their bytes, about 2 MiB.
+pub const MOST_PIECES: usize = 16_384;
 
 /// What a reader wants when it is slower than the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// The newest key piece only; older ones are skipped.
     Latest,
-    /// Every piece in order while it keeps up; when more than [`LIVE_SLACK`] pieces behind, on to the newest key.
+    /// Every piece in order while it keeps up; when more than [`LIVE_SLACK`] pieces that count behind, on to the newest key.
     Live,
     /// Every piece in order; what the ring's bounds force out is a marked gap, after which it goes on at a key.
     All,
 }
 
-/// How many unread pieces a [`Want::Live`] reader may have before it goes on to a newer key piece: a quarter of a
+/// How many unread pieces that count a [`Want::Live`] reader may have before it goes on to a newer key piece: a quarter of a
 /// second at 30 pictures a second, more than any scheduling delay and less than anybody calls a lag.
 pub const LIVE_SLACK: u64 = 8;
-
-/// How many pieces a ring keeps from the newest key on: twenty seconds and more of 30 pictures and 50 pieces of sound a second,
-/// where cameras have a key every one to ten.
-pub const GROUP_PIECES: usize = 2048;
 
 /// What a reader gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +72,7 @@ pub enum Next<T> {
     Piece(T),
     /// Pieces that this reader will never see. The piece that follows is a key.
     Lost {
-        /// How many.
+        /// How many that count; 0 where there were none among them.
         pieces: u64,
     },
 }
@@ -109,8 +118,12 @@ struct Shared<T> {
 #[derive(Debug)]
 struct State<T> {
     bounds: Bounds,
-    pieces: VecDeque<T>,
+    pieces: VecDeque<Stored<T>>,
     bytes: usize,
+    /// How many of them are keys.
+    keys: usize,
+    /// How many pieces that count were ever pushed.
+    counted: u64,
     /// Sequence number of the front piece.
     first: u64,
     /// Sequence number of the newest key piece that is still there.
@@ -121,10 +134,19 @@ struct State<T> {
 }
 
 #[derive(Debug)]
+struct Stored<T> {
+    piece: T,
+    /// How many pieces that count were pushed before it.
+    counted: u64,
+}
+
+#[derive(Debug)]
 struct Slot {
     want: Want,
     /// Sequence number of the next piece to read.
     cursor: u64,
+    /// How many pieces that count were pushed before that one.
+    counted: u64,
     /// How far a [`Want::Live`] reader may be behind.
     slack: u64,
     phase: Phase,
@@ -148,6 +170,8 @@ pub fn ring<T: Piece>(bounds: Bounds) -> (RingSender<T>, Ring<T>) {
         bounds: Bounds { pieces: bounds.pieces.max(1), ..bounds },
         pieces: VecDeque::new(),
         bytes: 0,
+        keys: 0,
+        counted: 0,
         first: 0,
         newest_key: None,
         closed: false,
@@ -167,18 +191,22 @@ impl<T> Shared<T> {
 impl<T: Piece> RingSender<T> {
     /// Adds the newest piece and wakes every waiting reader.
     ///
-    /// Returns how many pieces a [`Want::Live`] or [`Want::All`] reader still wanted when the bounds forced them out.
+    /// Returns how many pieces that count a [`Want::Live`] or [`Want::All`] reader still wanted when the bounds forced them out.
     pub fn push(&mut self, piece: T) -> u64 {
         let forced_out = {
             let mut state = self.shared.lock();
-            let sequence = state.end();
-            if piece.key() {
-                state.newest_key = Some(sequence);
+            let key = piece.key();
+            if key {
+                state.newest_key = Some(state.end());
+                state.keys += 1;
             }
             state.bytes += piece.size();
-            state.pieces.push_back(piece);
+            let counted = state.counted;
+            state.counted += u64::from(piece.counts());
+            state.pieces.push_back(Stored { piece, counted });
             let forced_out = state.trim();
-            state.take_wakers(&mut self.wakers);
+            // Who wants keys only has nothing to do with the others.
+            state.take_wakers(&mut self.wakers, |slot| key || slot.want != Want::Latest);
             forced_out
         };
         self.wake();
@@ -190,7 +218,7 @@ impl<T: Piece> RingSender<T> {
         let mut state = self.shared.lock();
         state.first = state.end();
         state.pieces.clear();
-        state.bytes = 0;
+        (state.bytes, state.keys) = (0, 0);
         state.newest_key = None;
     }
 
@@ -201,7 +229,7 @@ impl<T: Piece> RingSender<T> {
             for slot in state.slots.iter_mut().flatten() {
                 slot.phase = Phase::Disconnected;
             }
-            state.take_wakers(&mut self.wakers);
+            state.take_wakers(&mut self.wakers, |_| true);
         }
         self.wake();
     }
@@ -221,7 +249,7 @@ impl<T> Drop for RingSender<T> {
         {
             let mut state = self.shared.lock();
             state.closed = true;
-            state.take_wakers(&mut self.wakers);
+            state.take_wakers(&mut self.wakers, |_| true);
         }
         self.wake();
     }
@@ -232,7 +260,8 @@ impl<T: Piece> Ring<T> {
     pub fn subscribe(&self, want: Want) -> Reader<T> {
         let mut state = self.shared.lock();
         let cursor = state.newest_key.unwrap_or_else(|| state.end());
-        let slot = Slot { want, cursor, slack: LIVE_SLACK, phase: Phase::New, waker: None };
+        let counted = state.counted_before(cursor);
+        let slot = Slot { want, cursor, counted, slack: LIVE_SLACK, phase: Phase::New, waker: None };
         let index = match state.free.pop() {
             Some(index) => {
                 state.slots[index] = Some(slot);
@@ -285,7 +314,7 @@ impl<T: Piece> Reader<T> {
         self.shared.lock().take(self.slot, &mut self.skipped).transpose()
     }
 
-    /// Pieces that a [`Want::Latest`] reader passed over because a newer one was there.
+    /// Pieces that count that a [`Want::Latest`] reader passed over because a newer one was there.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -301,8 +330,7 @@ impl<T: Piece> Reader<T> {
         self.shared.lock().slot(self.slot).want = want;
     }
 
-    /// Lets a [`Want::Live`] reader be behind by so many pieces, in the stead of [`LIVE_SLACK`]: for streams with more pieces a
-    /// second than pictures.
+    /// Lets a [`Want::Live`] reader be behind by so many pieces that count, in the stead of [`LIVE_SLACK`].
     pub fn set_slack(&mut self, pieces: u64) {
         self.shared.lock().slot(self.slot).slack = pieces;
     }
@@ -323,52 +351,66 @@ impl<T> State<T> {
     }
 
     fn at(&self, sequence: u64) -> &T {
-        &self.pieces[(sequence - self.first) as usize]
+        &self.pieces[(sequence - self.first) as usize].piece
+    }
+
+    /// How many pieces that count were pushed before the one with this number, which is there or will be pushed next.
+    fn counted_before(&self, sequence: u64) -> u64 {
+        self.pieces.get((sequence - self.first) as usize).map_or(self.counted, |stored| stored.counted)
     }
 
     fn slot(&mut self, index: usize) -> &mut Slot {
         self.slots[index].as_mut().expect("a reader's slot is there until the reader is dropped")
     }
 
-    fn take_wakers(&mut self, into: &mut Vec<Waker>) {
-        into.extend(self.slots.iter_mut().flatten().filter_map(|slot| slot.waker.take()));
+    fn take_wakers(&mut self, into: &mut Vec<Waker>, of: impl Fn(&Slot) -> bool) {
+        let slots = self.slots.iter_mut().flatten().filter(|slot| of(slot));
+        into.extend(slots.filter_map(|slot| slot.waker.take()));
+    }
+
+    /// Has the reader in slot `index` go on at `sequence`, and says how many pieces that count it passed over.
+    fn move_to(&mut self, index: usize, sequence: u64) -> u64 {
+        let counted = self.counted_before(sequence);
+        let slot = self.slot(index);
+        slot.cursor = sequence;
+        counted - std::mem::replace(&mut slot.counted, counted)
     }
 }
 
 impl<T: Piece> State<T> {
     /// The next thing for the reader in slot `index`, or `None` if it must wait.
     fn take(&mut self, index: usize, skipped: &mut u64) -> Option<Result<Next<T>, Closed>> {
-        let Slot { want, cursor, slack, phase, .. } = *self.slot(index);
+        let Slot { want, cursor, phase, .. } = *self.slot(index);
         if phase == Phase::Disconnected {
             return Some(Err(Closed));
         }
         let started = phase == Phase::Reading;
-        let Some(target) = self.target(want, cursor, slack, started) else {
+        let Some(target) = self.target(index) else {
             if !started {
                 // Nothing to start at yet: what is there need not be kept for this reader.
-                self.slot(index).cursor = self.end();
+                self.move_to(index, self.end());
             }
             return self.closed.then_some(Err(Closed));
         };
-        let passed_over = target - cursor;
-        let slot = self.slot(index);
-        slot.cursor = target;
-        if passed_over > 0 && started && want != Want::Latest {
+        let passed_over = self.move_to(index, target);
+        if target > cursor && started && want != Want::Latest {
             return Some(Ok(Next::Lost { pieces: passed_over }));
         }
         if want == Want::Latest {
             *skipped += passed_over;
         }
-        slot.cursor = target + 1;
-        slot.phase = Phase::Reading;
+        self.move_to(index, target + 1);
+        self.slot(index).phase = Phase::Reading;
         Some(Ok(Next::Piece(self.at(target).clone())))
     }
 
-    /// Sequence number of the piece that a reader at `cursor` is to have next.
-    fn target(&self, want: Want, cursor: u64, slack: u64, started: bool) -> Option<u64> {
+    /// Sequence number of the piece that the reader in slot `index` is to have next.
+    fn target(&mut self, index: usize) -> Option<u64> {
+        let Slot { want, cursor, counted, slack, phase, .. } = *self.slot(index);
+        let started = phase == Phase::Reading;
         match want {
             Want::Latest => self.newest_key.filter(|key| *key >= cursor),
-            Want::Live if self.has_newer_start(cursor, slack) => self.newest_key,
+            Want::Live if self.has_newer_start(cursor, self.counted - counted > slack) => self.newest_key,
             Want::Live | Want::All if cursor < self.first || !started => {
                 (cursor.max(self.first)..self.end()).find(|sequence| self.at(*sequence).key())
             }
@@ -376,9 +418,9 @@ impl<T: Piece> State<T> {
         }
     }
 
-    /// A live reader at `cursor` is so far behind that it goes on to the newest key.
-    fn has_newer_start(&self, cursor: u64, slack: u64) -> bool {
-        self.end() - cursor > slack && self.newest_key.is_some_and(|key| key > cursor)
+    /// A live reader at `cursor` goes on to the newest key, for it is `far` behind.
+    fn has_newer_start(&self, cursor: u64, far: bool) -> bool {
+        far && self.newest_key.is_some_and(|key| key > cursor)
     }
 
     /// Drops what no reader can ask for, then what the bounds force out. Returns how many of the latter a reader
@@ -388,7 +430,9 @@ impl<T: Piece> State<T> {
         let wanted_from = self.slots.iter().flatten().filter(|slot| slot.phase != Phase::Disconnected);
         let wanted_from = wanted_from.filter_map(|slot| match slot.want {
             Want::Latest => None,
-            Want::Live if self.has_newer_start(slot.cursor, slot.slack) => self.newest_key,
+            Want::Live if self.has_newer_start(slot.cursor, self.counted - slot.counted > slot.slack) => {
+                self.newest_key
+            }
             Want::Live | Want::All => Some(slot.cursor),
         });
         let wanted_from = wanted_from.min().unwrap_or(end);
@@ -398,23 +442,21 @@ impl<T: Piece> State<T> {
             self.drop_first();
         }
         let mut forced_out = 0;
-        while self.pieces.len() > 1
-            && (self.pieces.len() > self.most_pieces() || self.bytes > self.bounds.bytes)
-        {
-            forced_out += u64::from(self.first >= wanted_from);
+        while self.pieces.len() > 1 && self.exceeds_bounds() {
+            forced_out += u64::from(self.first >= wanted_from && self.at(self.first).counts());
             self.drop_first();
         }
         forced_out
     }
 
-    fn most_pieces(&self) -> usize {
-        let is_a_group = self.newest_key == Some(self.first);
-        if is_a_group { self.bounds.pieces.max(GROUP_PIECES) } else { self.bounds.pieces }
+    fn exceeds_bounds(&self) -> bool {
+        self.keys > self.bounds.pieces || self.bytes > self.bounds.bytes || self.pieces.len() > MOST_PIECES
     }
 
     fn drop_first(&mut self) {
-        if let Some(piece) = self.pieces.pop_front() {
+        if let Some(Stored { piece, .. }) = self.pieces.pop_front() {
             self.bytes -= piece.size();
+            self.keys -= usize::from(piece.key());
             if self.newest_key == Some(self.first) {
                 self.newest_key = None;
             }

@@ -67,7 +67,11 @@ struct Entry {
 
 impl Piece for Entry {
     fn key(&self) -> bool {
-        self.frame.key
+        self.frame.key && self.counts()
+    }
+    /// Sound is told apart: a stream's numbers are its pictures'.
+    fn counts(&self) -> bool {
+        self.frame.is_picture()
     }
     fn size(&self) -> usize {
         self.frame.data.len()
@@ -100,14 +104,16 @@ struct WayIn {
     has_publisher: bool,
     /// What was announced last.
     tracks: Option<Arc<Tracks>>,
-    /// The source that runs has given a frame: no notice may follow it.
-    gives_frames: bool,
+    /// The source that runs has given a picture: no notice may follow it.
+    gives_pictures: bool,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     frames: AtomicU64,
     bytes: AtomicU64,
+    sound_frames: AtomicU64,
+    sound_bytes: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
     forced_out: AtomicU64,
     garbage_bytes: AtomicU64,
@@ -154,19 +160,23 @@ pub struct NetworkPath {
 /// A stream's numbers at a time.
 #[derive(Clone, Debug)]
 pub struct StreamStats {
-    /// Frames published since the stream was made.
+    /// Pictures published since the stream was made.
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Frames dropped on the way in, by reason.
+    /// Packets of sound published since the stream was made.
+    pub sound_frames: u64,
+    /// Their bytes.
+    pub sound_bytes: u64,
+    /// Pictures dropped on the way in, by reason.
     pub dropped: [(DropReason, u64); DropReason::ALL.len()],
-    /// Frames that the ring's bounds forced out while a lossless reader still wanted them.
+    /// Pictures that the ring's bounds forced out while a lossless reader still wanted them.
     pub forced_out: u64,
     /// Bytes that came and belonged to no picture.
     pub garbage_bytes: u64,
     /// Pictures and bits a second over the last three seconds.
     pub rate: Rate,
-    /// When the last frame came.
+    /// When the last picture came.
     pub last_picture: Option<Instant>,
     /// What the frames are, once it is known.
     pub tracks: Option<Arc<Tracks>>,
@@ -213,7 +223,7 @@ impl Stream {
             name,
             bounds,
             ring,
-            way_in: Mutex::new(WayIn { sender, has_publisher: false, tracks: None, gives_frames: false }),
+            way_in: Mutex::new(WayIn { sender, has_publisher: false, tracks: None, gives_pictures: false }),
             demand: Arc::default(),
             first_picture: Notify::new(),
             counters: Counters::default(),
@@ -254,6 +264,8 @@ impl Stream {
         StreamStats {
             frames: load(&self.counters.frames),
             bytes: load(&self.counters.bytes),
+            sound_frames: load(&self.counters.sound_frames),
+            sound_bytes: load(&self.counters.sound_bytes),
             dropped: DropReason::ALL.map(|reason| (reason, load(&self.counters.dropped[reason as usize]))),
             forced_out: load(&self.counters.forced_out),
             garbage_bytes: load(&self.counters.garbage_bytes),
@@ -280,9 +292,9 @@ impl Stream {
         lock(&self.way_in).tracks.clone()
     }
 
-    /// The source that runs has given a frame.
-    pub(crate) fn gives_frames(&self) -> bool {
-        lock(&self.way_in).gives_frames
+    /// The source that runs has given a picture.
+    pub(crate) fn gives_pictures(&self) -> bool {
+        lock(&self.way_in).gives_pictures
     }
 
     /// A source begins to run: what it gives is not there yet.
@@ -295,7 +307,7 @@ impl Stream {
 
     /// The source has been dropped.
     pub(crate) fn end_run(&self) {
-        lock(&self.way_in).gives_frames = false;
+        lock(&self.way_in).gives_pictures = false;
     }
 
     /// Publishes a picture in the camera's stead, unless a source that runs has given one: a notice never stands in the
@@ -306,7 +318,7 @@ impl Stream {
             |tracks: &Tracks| tracks.iter().find(|track| track.id == frame.track).map(|track| track.codec);
         let drawn = codec(&tracks);
         let mut way_in = lock(&self.way_in);
-        if way_in.gives_frames {
+        if way_in.gives_pictures {
             return;
         }
         let tracks = way_in.tracks.get_or_insert_with(|| Arc::new(tracks)).clone();

@@ -25,6 +25,13 @@ pub struct Frame {
     pub data: Bytes,
 }
 
+impl Frame {
+    /// A picture; otherwise sound.
+    pub fn is_picture(&self) -> bool {
+        self.track == TrackId::VIDEO
+    }
+}
+
 /// Names a track within its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackId(pub u8);
@@ -141,3 +148,13 @@ impl Track {
 
 /// The tracks of a stream at one time.
 pub type Tracks = Vec<Track>;
+
+/// The pictures among a stream's tracks.
+pub fn video_track(tracks: &[Track]) -> Option<&Track> {
+    tracks.iter().find(|track| track.id == TrackId::VIDEO)
+}
+
+/// The sound among a stream's tracks.
+pub fn audio_track(tracks: &[Track]) -> Option<&Track> {
+    tracks.iter().find(|track| track.id == TrackId::AUDIO)
+}

@@ -17,7 +17,7 @@ mod recognise;
 mod testdata;
 mod time;
 
-pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks};
+pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks, audio_track, video_track};
 pub use parameter_sets::{ParameterSets, nal_units};
 pub use recognise::{MOST_UNRECOGNISED_BYTES, Recognised, recognise};
 pub use time::MediaTime;

@@ -21,6 +21,8 @@ enum Run {
     Hangs(u8),
     /// Silence for this long, then pictures for ever.
     Waits(Duration),
+    /// One picture, then sound for ever.
+    Sounds,
 }
 
 struct Scripted {
@@ -52,6 +54,14 @@ impl Source for Scripted {
                     out.set_tracks(vec![Track::jpeg(None)]);
                     loop {
                         out.push(frame(b"picture"));
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+                Some(Run::Sounds) => {
+                    out.set_tracks(vec![Track::jpeg(None)]);
+                    out.push(frame(b"picture"));
+                    loop {
+                        out.push(Frame { track: TrackId::AUDIO, key: false, ..frame(b"sound") });
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
@@ -190,6 +200,15 @@ async fn a_silent_camera_is_given_up_and_tried_again() {
         tokio::task::yield_now().await;
     }
     assert_eq!(*dropped.lock().unwrap(), 2, "stopping drops the source");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_gives_nothing_but_sound_any_more_is_given_up() {
+    let (camera, _) = camera([Run::Sounds, Run::Hangs(0)], Policy::default(), OnLost::Picture);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(matches!(camera.status().state, State::Ready { .. }), "{:?}", camera.status());
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(camera.status().cause.as_deref(), Some("no picture came for 10 s"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,15 @@ use loom::thread;
 
 use super::*;
 
+/// Numbers from this one on are no keys and do not count, as sound between pictures.
+const SOUND: u32 = 100;
+
 impl Piece for u32 {
     fn key(&self) -> bool {
-        true
+        *self < SOUND
+    }
+    fn counts(&self) -> bool {
+        *self < SOUND
     }
     fn size(&self) -> usize {
         1
@@ -44,6 +50,29 @@ fn a_reader_sees_the_last_piece_and_the_end() {
         let [all, latest] = readers.map(|reader| reader.join().expect("the reader ends"));
         assert_eq!(all, [1, 2]);
         assert_eq!(latest.last(), Some(&2));
+    });
+}
+
+/// Who wants keys only is not woken by other pieces, and misses no key for it.
+#[test]
+fn sound_between_pictures_hides_none() {
+    check(|| {
+        let (mut sender, ring) = ring(Bounds { pieces: 1, bytes: 100 });
+        let mut reader = ring.subscribe(Want::Latest);
+        let reader = thread::spawn(move || {
+            block_on(async {
+                let mut last = None;
+                while let Ok(Next::Piece(number)) = reader.next().await {
+                    last = Some(number);
+                }
+                last
+            })
+        });
+        for piece in [SOUND, 1, SOUND] {
+            sender.push(piece);
+        }
+        drop(sender);
+        assert_eq!(reader.join().expect("the reader ends"), Some(1));
     });
 }
 

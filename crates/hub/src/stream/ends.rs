@@ -16,14 +16,14 @@ use crate::sync::lock;
 pub enum Item {
     /// What the frames that follow are. Comes before the first frame and whenever it changes.
     Tracks(Arc<Tracks>),
-    /// A frame of the camera.
+    /// A picture or a packet of sound of the camera.
     Frame(Frame),
     /// A picture that the hub made in the camera's stead, to say that it is lost. Not the camera's: not to be
     /// recorded, counted or measured.
     Notice(Frame),
-    /// Frames that this subscriber will never see.
+    /// Pictures that this subscriber will never see, and the sound between them.
     Lost {
-        /// How many.
+        /// How many pictures; 0 where it was sound alone.
         frames: u64,
     },
 }
@@ -46,26 +46,33 @@ impl Publisher {
         lock(&self.stream.way_in).tracks = Some(tracks);
     }
 
-    /// Publishes one frame. Never waits for a viewer. A frame that comes before its tracks are known is counted as
-    /// damaged.
+    /// Publishes one frame. Never waits for a viewer. One that comes before its tracks are known is counted as damaged.
+    ///
+    /// A camera that gives sound and no picture gives nothing: sound does not make it ready, and does not keep it from being
+    /// given up.
     pub fn push(&mut self, frame: Frame) {
         let Some(tracks) = self.stream.tracks() else {
             self.dropped(1, DropReason::Damaged);
             return;
         };
-        let came = now();
-        let bytes = frame.data.len();
-        self.stream.counters.frames.fetch_add(1, Ordering::Relaxed);
-        self.stream.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        {
+        let counters = &self.stream.counters;
+        let is_picture = frame.is_picture();
+        let (frames, bytes) = match is_picture {
+            true => (&counters.frames, &counters.bytes),
+            false => (&counters.sound_frames, &counters.sound_bytes),
+        };
+        frames.fetch_add(1, Ordering::Relaxed);
+        bytes.fetch_add(frame.data.len() as u64, Ordering::Relaxed);
+        if is_picture {
+            let came = now();
             let mut meter = lock(&self.stream.meter);
-            meter.rate.add(came, bytes);
+            meter.rate.add(came, frame.data.len());
             meter.last_picture = Some(came);
         }
         let is_first = {
             let mut way_in = lock(&self.stream.way_in);
             self.stream.send(&mut way_in, Entry { frame, tracks, notice: false });
-            !std::mem::replace(&mut way_in.gives_frames, true)
+            is_picture && !std::mem::replace(&mut way_in.gives_pictures, true)
         };
         if is_first {
             self.stream.first_picture.notify_one();
@@ -107,7 +114,7 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         let mut way_in = lock(&self.stream.way_in);
         way_in.has_publisher = false;
-        way_in.gives_frames = false;
+        way_in.gives_pictures = false;
     }
 }
 
@@ -153,7 +160,7 @@ impl Subscriber {
         self.reader.set_want(want);
     }
 
-    /// Frames that were passed over because a newer one was there, while it wanted [`Want::Latest`].
+    /// Pictures that were passed over because a newer one was there, while it wanted [`Want::Latest`].
     pub fn skipped(&self) -> u64 {
         self.reader.skipped()
     }

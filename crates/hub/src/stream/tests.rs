@@ -104,3 +104,41 @@ async fn what_a_source_says_of_its_network_is_there_to_read() {
     assert_eq!(stats.network, Some(path));
     assert_eq!(stats.dropped[DropReason::NeedsKeyframe as usize], (DropReason::NeedsKeyframe, 3));
 }
+
+/// A packet of sound, as a source that says wrongly of it that a viewer can begin with it would publish it.
+fn sound(data: &'static [u8]) -> Frame {
+    Frame { track: TrackId::AUDIO, ..frame(data) }
+}
+
+#[tokio::test]
+async fn sound_goes_with_the_pictures_and_is_counted_apart() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    let mut every = stream.subscribe(Want::All);
+    let mut newest = stream.subscribe(Want::Latest);
+    let (rate, channels) = (MediaTime::VIDEO_RATE, std::num::NonZeroU8::MIN);
+    publisher.set_tracks(vec![Track::jpeg(None), Track::audio(Codec::Opus, rate, channels, Bytes::new())]);
+    publisher.push(sound(b"before"));
+    assert!(!stream.gives_pictures(), "sound makes no camera ready");
+    assert_eq!(stream.stats().last_picture, None);
+    stream.notice(frame(b"notice"), vec![Track::jpeg(None)]);
+    for data in [frame(b"1"), sound(b"a"), sound(b"b"), frame(b"2"), sound(b"c")] {
+        publisher.push(data);
+    }
+    let mut seen = String::new();
+    for _ in 0..7 {
+        match every.next().await.unwrap() {
+            Item::Frame(frame) | Item::Notice(frame) => {
+                seen.push_str(&format!("{} ", String::from_utf8_lossy(&frame.data)));
+            }
+            Item::Tracks(_) => seen.push_str("tracks "),
+            Item::Lost { .. } => seen.push_str("lost "),
+        }
+    }
+    assert_eq!(seen, "tracks notice 1 a b 2 c ", "a stream begins with a picture");
+    assert!(matches!(newest.next().await, Ok(Item::Tracks(_))));
+    assert!(matches!(newest.next().await, Ok(Item::Frame(frame)) if frame.data == "2"));
+    assert_eq!(newest.skipped(), 2, "the notice and a picture");
+    let stats = stream.stats();
+    assert_eq!((stats.frames, stats.bytes, stats.sound_frames, stats.sound_bytes), (2, 2, 4, 9));
+}
