@@ -114,6 +114,7 @@ struct Counters {
     bytes: AtomicU64,
     sound_frames: AtomicU64,
     sound_bytes: AtomicU64,
+    sound_dropped: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
     forced_out: AtomicU64,
     garbage_bytes: AtomicU64,
@@ -168,6 +169,8 @@ pub struct StreamStats {
     pub sound_frames: u64,
     /// Their bytes.
     pub sound_bytes: u64,
+    /// Packets of sound dropped on the way in: damaged, or with a part that was lost on the network.
+    pub sound_dropped: u64,
     /// Pictures dropped on the way in, by reason.
     pub dropped: [(DropReason, u64); DropReason::ALL.len()],
     /// Pictures that the ring's bounds forced out while a lossless reader still wanted them.
@@ -266,6 +269,7 @@ impl Stream {
             bytes: load(&self.counters.bytes),
             sound_frames: load(&self.counters.sound_frames),
             sound_bytes: load(&self.counters.sound_bytes),
+            sound_dropped: load(&self.counters.sound_dropped),
             dropped: DropReason::ALL.map(|reason| (reason, load(&self.counters.dropped[reason as usize]))),
             forced_out: load(&self.counters.forced_out),
             garbage_bytes: load(&self.counters.garbage_bytes),

@@ -84,6 +84,11 @@ impl Publisher {
         self.stream.counters.dropped[reason as usize].fetch_add(frames, Ordering::Relaxed);
     }
 
+    /// Counts packets of sound that the source had to drop before they could be published.
+    pub fn sound_dropped(&mut self, packets: u64) {
+        self.stream.counters.sound_dropped.fetch_add(packets, Ordering::Relaxed);
+    }
+
     /// Counts bytes that came and belonged to no picture: padding, or what is none of a camera's output.
     pub fn garbage(&mut self, bytes: u64) {
         self.stream.counters.garbage_bytes.fetch_add(bytes, Ordering::Relaxed);

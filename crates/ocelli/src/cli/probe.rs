@@ -1,6 +1,7 @@
 //! `ocelli probe SOURCE`: runs a source for a moment and says what it sends.
 
 use std::io::{self, Write};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use ocelli_hub::{Bounds, DropReason, Item, Publisher, Stream, Subscriber, Want};
@@ -31,6 +32,8 @@ struct Seen {
     pictures: u32,
     bytes: u64,
     largest: usize,
+    sounds: u32,
+    sound_bytes: u64,
 }
 
 /// Runs the source that `args` name and writes what it sends to `out`, or to `errors` why it sends nothing. Gives the
@@ -73,7 +76,8 @@ pub async fn probe(args: &ProbeArgs, out: &mut dyn Write, errors: &mut dyn Write
             Some(Ok(())) => "it ended without a picture".to_owned(),
             None => format!("no picture came in {} s", FIRST_PICTURE.as_secs()),
         };
-        writeln!(errors, "{cause}")?;
+        let sound_alone = if stream.stats().sound_frames > 0 { ", only sound" } else { "" };
+        writeln!(errors, "{cause}{sound_alone}")?;
         if dropped > 0 {
             writeln!(errors, "{dropped} pictures were dropped: {}", reasons(&stream.stats().dropped))?;
         }
@@ -110,8 +114,7 @@ async fn watch(subscriber: &mut Subscriber, seen: &mut Seen) {
             Ok(Ok(Item::Frame(frame))) => {
                 let first = *first.get_or_insert_with(Instant::now);
                 seen.wait = first - start;
-                seen.span = first.elapsed();
-                seen.count(&frame);
+                seen.count(&frame, first.elapsed());
             }
             Ok(Ok(Item::Notice(_) | Item::Lost { .. })) => {}
             Ok(Err(_)) | Err(_) => return,
@@ -120,7 +123,14 @@ async fn watch(subscriber: &mut Subscriber, seen: &mut Seen) {
 }
 
 impl Seen {
-    fn count(&mut self, frame: &Frame) {
+    /// `since`: since the first picture.
+    fn count(&mut self, frame: &Frame, since: Duration) {
+        if !frame.is_picture() {
+            self.sounds += 1;
+            self.sound_bytes += frame.data.len() as u64;
+            return;
+        }
+        self.span = since;
         self.pictures += 1;
         self.bytes += frame.data.len() as u64;
         self.largest = self.largest.max(frame.data.len());
@@ -130,7 +140,8 @@ impl Seen {
 fn report(seen: &Seen, out: &mut dyn Write) -> io::Result<()> {
     for track in &seen.tracks {
         let size = track.size.map(|size| format!(" {size}")).unwrap_or_default();
-        writeln!(out, "  {}{size}", track.codec)?;
+        let sound = track.channels.map(|channels| format!(" {} Hz, {}", track.clock_rate, words(channels)));
+        writeln!(out, "  {}{size}{}", track.codec, sound.unwrap_or_default())?;
     }
     let average = seen.bytes / u64::from(seen.pictures.max(1));
     writeln!(
@@ -147,7 +158,19 @@ fn report(seen: &Seen, out: &mut dyn Write) -> io::Result<()> {
     } else {
         writeln!(out, "  one picture in {} s", COUNTED.as_secs())?;
     }
+    if seen.sounds > 0 && seconds > 0.0 {
+        let (rate, bits) = (f64::from(seen.sounds) / seconds, seen.sound_bytes as f64 * 8.0 / seconds);
+        writeln!(out, "  {rate:.0} packets of sound a second, {:.0} kbit/s", bits / 1e3)?;
+    }
     writeln!(out, "  the first picture after {} ms", seen.wait.as_millis())
+}
+
+fn words(channels: NonZeroU8) -> String {
+    match channels.get() {
+        1 => "mono".to_owned(),
+        2 => "stereo".to_owned(),
+        more => format!("{more} channels"),
+    }
 }
 
 /// With one digit behind the point.

@@ -113,7 +113,7 @@ pub const LIMITS: Table = Table {
         key(
             "buffer_size",
             Kind::Integer(2, 4096, Some(32)),
-            "How many pictures are kept of each stream, in pictures.",
+            "How many pictures that stand for themselves are kept of each stream for those who read more slowly than they come, in pictures: of H.264 and H.265, how many groups, each from a keyframe to the next.",
         ),
         key(
             "worker_threads",

@@ -88,6 +88,10 @@ fn register_pictures(app: &App, registry: &mut Registry) {
         "camera_garbage_bytes",
         "Bytes that came from the camera and belonged to no picture",
     );
+    let sound = counters(registry, "camera_sound_packets", "Packets of sound that came from the camera");
+    let sound_bytes = counters(registry, "camera_sound_bytes", "Their bytes");
+    let sound_dropped =
+        counters(registry, "camera_dropped_sound_packets", "Packets of sound dropped on the way in");
     let restarts = counters(registry, "camera_restarts", "Starts after a failure");
     for camera in &app.cameras {
         let label = OfCamera::new(camera);
@@ -102,6 +106,9 @@ fn register_pictures(app: &App, registry: &mut Registry) {
         bytes.get_or_create(&label).inc_by(stats.bytes);
         lost.get_or_create(&label).inc_by(dropped(&stats));
         garbage.get_or_create(&label).inc_by(stats.garbage_bytes);
+        sound.get_or_create(&label).inc_by(stats.sound_frames);
+        sound_dropped.get_or_create(&label).inc_by(stats.sound_dropped);
+        sound_bytes.get_or_create(&label).inc_by(stats.sound_bytes);
         restarts.get_or_create(&label).inc_by(status.restarts);
     }
 }

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use ocelli_hub::{Item, Want};
-use ocelli_media::{Codec, Frame};
+use ocelli_media::{Codec, Frame, video_track};
 use serde::Deserialize;
 
 use super::error::{ApiError, camera_called, first_camera};
@@ -151,7 +151,8 @@ fn refuse_derived(query: &PictureQuery) -> Result<(), ApiError> {
 /// Refuses a camera whose pictures are known to be no JPEGs.
 fn refuse_other_codecs(camera: &CameraEntry) -> Result<(), ApiError> {
     let tracks = camera.stream().stats().tracks;
-    match tracks.iter().flat_map(|tracks| tracks.iter()).find(|track| track.codec != Codec::Jpeg) {
+    let video = tracks.as_ref().and_then(|tracks| video_track(tracks));
+    match video.filter(|track| track.codec != Codec::Jpeg) {
         None => Ok(()),
         Some(track) => Err(ApiError::new(
             StatusCode::NOT_IMPLEMENTED,
@@ -208,10 +209,12 @@ async fn newest(camera: &CameraEntry) -> Option<(Frame, bool)> {
     let mut subscriber = camera.stream().subscribe(Want::Latest);
     loop {
         match subscriber.next().await.ok()? {
-            Item::Tracks(tracks) if !tracks.iter().all(|track| track.codec == Codec::Jpeg) => return None,
-            Item::Frame(frame) => return Some((frame, false)),
+            Item::Tracks(tracks) if video_track(&tracks).is_some_and(|track| track.codec != Codec::Jpeg) => {
+                return None;
+            }
+            Item::Frame(frame) if frame.is_picture() => return Some((frame, false)),
             Item::Notice(frame) => return Some((frame, true)),
-            Item::Tracks(_) | Item::Lost { .. } => {}
+            Item::Frame(_) | Item::Tracks(_) | Item::Lost { .. } => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use ocelli_media::{Codec as MediaCodec, Track};
+use ocelli_media::{Codec as MediaCodec, Track, video_track};
 use ocelli_proto::sdp::{Codec, Connection, Description, Host, Medium, Origin, SourceFilter};
 use serde::Deserialize;
 
@@ -60,7 +60,7 @@ fn answer(camera: &CameraEntry, query: &SdpQuery) -> Result<Response, ApiError> 
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     }
     let tracks = camera.stream().stats().tracks;
-    let Some(medium) = tracks.as_ref().and_then(|tracks| medium(tracks.first()?, &push, target)) else {
+    let Some(medium) = tracks.as_ref().and_then(|tracks| medium(video_track(tracks)?, &push, target)) else {
         let error = format!("how the pictures of `{name}` are coded is not known yet");
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     };

@@ -1,6 +1,7 @@
 //! What the program says of itself as JSON: `/stats`, `/api/v1/cameras`, `/healthz`, `/readyz`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use ocelli_hub::{NetworkPath, State as CameraState, StreamStats};
+use ocelli_media::{audio_track, video_track};
 use serde::Serialize;
 
 use super::error::{ApiError, camera_called};
@@ -40,6 +42,7 @@ pub(super) struct CameraView {
     dropped: u64,
     dropped_by_reason: BTreeMap<&'static str, u64>,
     garbage_bytes: u64,
+    sound: Option<SoundView>,
     network: Option<NetworkView>,
     push: Vec<PushView>,
     reencoding: Option<ReencodingView>,
@@ -50,6 +53,17 @@ pub(super) struct CameraView {
     latency_p50_ms: Option<f64>,
     latency_p99_ms: Option<f64>,
     picture_age_seconds: Option<f64>,
+}
+
+/// A camera's sound, as the API shows it.
+#[derive(Debug, Serialize)]
+struct SoundView {
+    codec: String,
+    rate: u32,
+    channels: Option<u8>,
+    packets: u64,
+    bytes: u64,
+    dropped: u64,
 }
 
 /// How a camera's packets come, as the API shows it.
@@ -207,7 +221,7 @@ impl CameraView {
     pub(super) fn of(app: &App, camera: &CameraEntry) -> Self {
         let status = camera.status();
         let stats = camera.stream().stats();
-        let track = stats.tracks.as_ref().and_then(|tracks| tracks.first());
+        let track = stats.tracks.as_ref().and_then(|tracks| video_track(tracks));
         let latency = app.viewers.latency(camera.name());
         let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Self {
@@ -237,6 +251,7 @@ impl CameraView {
                 .map(|(reason, count)| (reason.as_str(), *count))
                 .collect(),
             garbage_bytes: stats.garbage_bytes,
+            sound: SoundView::of(&stats),
             network: stats.network.map(NetworkView::of),
             push: camera.pushes().iter().map(|push| PushView::of(push)).collect(),
             reencoding: ReencodingView::of(camera.recoder().stats()),
@@ -258,6 +273,21 @@ impl ReencodingView {
         let needed = running || starts > 0 || failed > 0;
         let cause = cause.as_deref().map(str::to_owned);
         needed.then_some(Self { running, starts, frames: pictures, failed, overtaken, cause })
+    }
+}
+
+impl SoundView {
+    /// `None` of a camera without sound.
+    fn of(stats: &StreamStats) -> Option<Self> {
+        let track = stats.tracks.as_ref().and_then(|tracks| audio_track(tracks))?;
+        Some(Self {
+            codec: track.codec.to_string(),
+            rate: track.clock_rate.get(),
+            channels: track.channels.map(NonZeroU8::get),
+            packets: stats.sound_frames,
+            bytes: stats.sound_bytes,
+            dropped: stats.sound_dropped,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use ocelli_hub::{Derivation, DerivedReader, Item, Next, Piece, RingSender, Subscriber, Want};
-use ocelli_media::{Codec, Frame};
+use ocelli_media::{Codec, Frame, video_track};
 use tokio::net::TcpStream;
 
 use crate::viewers::Viewer;
@@ -76,7 +76,7 @@ impl Piece for Part {
     }
 }
 
-/// Makes parts out of a camera's JPEGs. Ends when the camera gives another codec.
+/// Makes parts out of a camera's JPEGs; its sound is left out. Ends when the camera gives another codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MjpegParts;
 
@@ -90,9 +90,14 @@ impl Derivation for MjpegParts {
     async fn run(self, mut input: Subscriber, mut output: RingSender<Part>) {
         loop {
             match input.next().await {
+                Ok(Item::Frame(frame)) if !frame.is_picture() => {}
                 Ok(Item::Frame(frame)) => drop(output.push(Part::new(frame, false))),
                 Ok(Item::Notice(frame)) => drop(output.push(Part::new(frame, true))),
-                Ok(Item::Tracks(tracks)) if !tracks.iter().all(|track| track.codec == Codec::Jpeg) => return,
+                Ok(Item::Tracks(tracks))
+                    if video_track(&tracks).is_some_and(|track| track.codec != Codec::Jpeg) =>
+                {
+                    return;
+                }
                 // Nothing is lost to one who wants the newest.
                 Ok(Item::Tracks(_) | Item::Lost { .. }) => {}
                 Err(_) => return,

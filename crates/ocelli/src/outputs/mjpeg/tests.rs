@@ -94,6 +94,22 @@ async fn a_browser_gets_the_next_header_block_behind_each_picture() {
 }
 
 #[tokio::test]
+async fn a_cameras_sound_is_left_out() {
+    let mut setup = setup().await;
+    let (rate, channels) = (MediaTime::VIDEO_RATE, std::num::NonZeroU8::MIN);
+    let sound = Track::audio(Codec::Opus, rate, channels, Bytes::new());
+    setup.publisher.set_tracks(vec![Track::jpeg(None), sound]);
+    let mut parts = setup.stream.derive(&MjpegParts, Want::Latest);
+    for _ in 0..2 {
+        setup.publisher.push(Frame { track: TrackId::AUDIO, key: false, ..frame("sound") });
+        setup.publisher.push(frame("picture"));
+        let Ok(Next::Piece(part)) = parts.next().await else { panic!("the stream lives") };
+        assert_eq!(part.jpeg(), "picture");
+    }
+    assert_eq!(parts.skipped(), 0);
+}
+
+#[tokio::test]
 async fn a_viewer_that_does_not_read_skips_to_the_newest_and_holds_one_picture() {
     let mut setup = setup().await;
     let (viewer, mut parts) = (setup.viewer(), setup.stream.derive(&MjpegParts, Want::Latest));

@@ -1,14 +1,14 @@
 //! A camera's pictures as RTP packets: made once for all targets with the same length of packets.
 //!
 //! A JPEG is turned into what RTP carries without loss, or encoded anew by the camera's worker, or refused; H.264 and H.265
-//! are packetised as they are. What cannot be sent is passed on as well, so that each target counts it and says why.
+//! are packetised as they are. Sound is not pushed. What cannot be sent is passed on as well, so that each target counts it and says why.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ocelli_hub::{Derivation, Item, Piece, RingSender, Subscriber, Want};
 use ocelli_media::jpeg::rewrite::{RewriteError, Rewriter, RtpJpeg, Work};
-use ocelli_media::{Codec, Frame, TrackId, Tracks};
+use ocelli_media::{Codec, Frame, Tracks, video_track};
 use ocelli_proto::rtp::{Stamp, jpeg, nal};
 
 use super::reencode::Reencoding;
@@ -195,8 +195,7 @@ impl Derivation for RtpBursts {
         while let Ok(item) = input.next().await {
             match item {
                 Item::Tracks(tracks) => input.set_want(maker.set_tracks(&tracks)),
-                // Sound is not pushed.
-                Item::Frame(frame) if frame.track != TrackId::VIDEO => {}
+                Item::Frame(frame) if !frame.is_picture() => {}
                 Item::Frame(frame) => {
                     let picture = maker.picture(&frame, false, input.skipped()).await;
                     output.push(picture);
@@ -221,7 +220,7 @@ fn want_of(codec: Codec) -> Want {
 }
 
 fn video_codec(tracks: &Tracks) -> Codec {
-    tracks.iter().find(|track| track.id == TrackId::VIDEO).map_or(Codec::Jpeg, |track| track.codec)
+    video_track(tracks).map_or(Codec::Jpeg, |track| track.codec)
 }
 
 /// Makes packets of one picture after another.

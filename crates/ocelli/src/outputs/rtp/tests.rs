@@ -97,6 +97,25 @@ async fn behind_a_damaged_picture_of_h264_nothing_goes_out_up_to_the_next_keyfra
     assert_eq!(next_length(&socket).await, 12 + 300);
 }
 
+#[tokio::test]
+async fn sound_between_the_pictures_is_not_pushed() {
+    let (stream, mut publisher) = stream(Codec::H264);
+    let sound = Track::audio(Codec::Opus, MediaTime::VIDEO_RATE, std::num::NonZeroU8::MIN, Bytes::new());
+    publisher.set_tracks(vec![sound, Track::video(Codec::H264, None, Vec::new())]);
+    let (socket, address) = receiver();
+    let push =
+        Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()), None);
+    until(|| push.stats().state() == PushState::Sending).await;
+    for (ticks, kind) in [(0, 0x65), (3000, 0x41), (6000, 0x41)] {
+        let time = MediaTime::new(ticks, MediaTime::VIDEO_RATE);
+        let data = Bytes::from_static(b"sound");
+        publisher.push(Frame { track: TrackId::AUDIO, time, captured: None, key: false, data });
+        publish(&mut publisher, ticks, ticks == 0, &slice(kind, 200));
+        assert_eq!(next_length(&socket).await, 12 + 200);
+    }
+    assert_eq!(push.stats().dropped().iter().map(|(_, count)| count).sum::<u64>(), 0);
+}
+
 async fn next_length(socket: &tokio::net::UdpSocket) -> usize {
     let received = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut [0; 2000])).await;
     received.expect("in time").unwrap()

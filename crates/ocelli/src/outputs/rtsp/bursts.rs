@@ -109,6 +109,9 @@ impl ocelli_hub::Piece for Piece {
     fn key(&self) -> bool {
         self.key
     }
+    fn counts(&self) -> bool {
+        self.track == TrackId::VIDEO.0
+    }
     fn size(&self) -> usize {
         self.packets.len()
     }
