@@ -13,29 +13,33 @@ import time
 import clips
 import rtp
 import rtp_tables
+import rtsp
+import rtsp_tables
 import tables
 from rows import FLOOR, Bench
 from servers import GStreamer, Ocelli, available
 
 HTTP_ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first", "glass"]
-ROWS = HTTP_ROWS + rtp.ROWS
+ROWS = HTTP_ROWS + rtp.ROWS + rtsp.ROWS
 
 
 def main() -> None:
     options = parse()
     found, missing = available()
-    missing += rtp.missing()
+    missing += rtp.missing() + rtsp.missing()
     for line in missing:
         print(line, file=sys.stderr)
     bench = Bench(options.seconds, options.warmup, options.floor.split())
     rtp_bench = rtp.RtpBench(options.seconds, options.warmup)
+    rtsp_bench = rtsp.RtspBench(options.seconds, options.warmup)
     servers = [server for server in found if not options.only or server.name in options.only]
     results: dict[str, dict[str, list]] = {}
     for round_ in range(options.rounds):
         for row in options.rows:
             progress = f"round {round_ + 1}/{options.rounds}"
-            if row in rtp.ROWS:
-                for name, take in rtp_bench.takers(row, options.only):
+            if row in rtp.ROWS + rtsp.ROWS:
+                takers = (rtp_bench if row in rtp.ROWS else rtsp_bench).takers(row, options.only)
+                for name, take in takers:
                     measure(take, row, name, results, progress, options.patience)
                 continue
             for server in [FLOOR, *servers]:
@@ -54,7 +58,12 @@ def measure(take, row: str, name: str, results: dict, progress: str, patience: f
     except (OSError, RuntimeError) as error:
         figures = {"error": str(error)}
     results.setdefault(row, {}).setdefault(name, []).append(figures)
-    words = rtp_tables.brief(figures) if row in rtp.ROWS else tables.brief(row, figures)
+    if row in rtp.ROWS:
+        words = rtp_tables.brief(figures)
+    elif row in rtsp.ROWS:
+        words = rtsp_tables.brief(figures)
+    else:
+        words = tables.brief(row, figures)
     print(f"{progress}, {row}, {name}: {words} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
 
 
@@ -109,13 +118,19 @@ def write(options, bench: Bench, results: dict, missing: list[str]) -> str:
         "machine": tables.machine(),
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "picture_bytes": clips.mean_bytes(bench.large),
-        "small_picture_bytes": clips.mean_bytes(bench.small),
-        "rtp_picture_bytes": clips.mean_bytes(clips.rtp_clip()),
+        "picture_bytes": {
+            words: clips.mean_bytes(clip())
+            for words, clip, rows in [
+                ("1080p30", lambda: bench.large, HTTP_ROWS),
+                ("640x480", lambda: bench.small, ["many"]),
+                ("1080p30 in RTP", clips.rtp_clip, rtp.ROWS),
+            ]
+            if not set(rows).isdisjoint(results)
+        },
         "left_out": missing,
     }
     (clips.CACHE / "results.json").write_text(json.dumps({"about": about, "results": results}, indent=1))
-    text = "\n\n".join([tables.markdown(about, results).rstrip(), *rtp_tables.sections(results)]) + "\n"
+    text = "\n\n".join([tables.markdown(about, results).rstrip(), *rtp_tables.sections(results), *rtsp_tables.sections(results)]) + "\n"
     (clips.CACHE / "results.md").write_text(text)
     return text
 

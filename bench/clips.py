@@ -38,6 +38,24 @@ def rtp_clip(huffman: str = "default") -> Path:
     return clip("1920x1080", 142_000, huffman, 1)
 
 
+def h264_clip(key_seconds: int) -> Path:
+    """A .h264 of 8 s of 1080p30 at 4 Mbit/s, a keyframe every `key_seconds`, one slice a picture, no others' marks in it."""
+    path = CACHE / f"1920x1080-4M-key{key_seconds}.h264"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        source = f"testsrc2=size=1920x1080:rate={FRAMES_PER_SECOND},noise=alls=10:allf=t"
+        group = key_seconds * FRAMES_PER_SECOND
+        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "lavfi", "-i", source]
+        command += ["-frames:v", str(8 * FRAMES_PER_SECOND), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast"]
+        command += ["-bf", "0", "-g", str(group), "-keyint_min", str(group), "-sc_threshold", "0", "-threads", "1"]
+        command += ["-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M", "-x264-params", "sliced-threads=0:slices=1"]
+        command += ["-bsf:v", "filter_units=remove_types=6", "-f", "h264", str(unfinished)]
+        subprocess.run(command, check=True)
+        unfinished.rename(path)
+    return path
+
+
 def single_pictures(path: Path) -> str:
     """The clip's pictures as a file each: the pattern of their names."""
     folder = path.with_suffix("")

@@ -1,10 +1,12 @@
 """The measurements: each function takes one row for one server, once. Figures are what `ocelli-load` reports."""
 
+import functools
 import json
 import os
 import subprocess
 import time
 import urllib.request
+from pathlib import Path
 
 import clips
 from servers import Ocelli, Server
@@ -36,8 +38,14 @@ class Bench:
     def __init__(self, seconds: float, warmup: float, floor_options: list[str]) -> None:
         self.times = ["--seconds", seconds, "--warmup", warmup]
         self.floor_options = floor_options
-        self.large = clips.clip("1920x1080", 140_000)
-        self.small = clips.clip("640x480", 24_000)
+
+    @functools.cached_property
+    def large(self) -> Path:
+        return clips.clip("1920x1080", 140_000)
+
+    @functools.cached_property
+    def small(self) -> Path:
+        return clips.clip("640x480", 24_000)
 
     def cpu(self, server: type[Server] | str, viewers: int, clip) -> dict:
         """CPU of the server and what its viewers got."""

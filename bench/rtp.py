@@ -5,6 +5,7 @@ All senders play the same clip, whose Huffman tables are the standard ones, the 
 can send; all send IP packets of 1400 bytes at most.
 """
 
+import functools
 import json
 import os
 import shlex
@@ -193,8 +194,14 @@ class RtpBench:
 
     def __init__(self, seconds: float, warmup: float) -> None:
         self.times = ["--seconds", seconds, "--warmup", warmup]
-        self.clip = clips.rtp_clip()
-        self.optimised = clips.rtp_clip("optimal")
+
+    @functools.cached_property
+    def clip(self) -> Path:
+        return clips.rtp_clip()
+
+    @functools.cached_property
+    def optimised(self) -> Path:
+        return clips.rtp_clip("optimal")
 
     def takers(self, row: str, only: list[str] | None) -> list[tuple]:
         """Each program's name and what measures it."""

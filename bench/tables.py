@@ -45,8 +45,7 @@ def share(report: dict) -> float:
 def markdown(about: dict, results: dict) -> str:
     parts = [
         f"{about['machine']}; {about['date']}; `{about['command'].strip()}`; {about['rounds']} rounds of "
-        f"{about['seconds']:g} s; {about['picture_bytes']:,} bytes a picture at 1080p30, "
-        f"{about['small_picture_bytes']:,} at 640x480, {about['rtp_picture_bytes']:,} in RTP."
+        f"{about['seconds']:g} s" + "".join(f"; {size:,} bytes a JPEG of {kind}" for kind, size in about["picture_bytes"].items()) + "."
     ]
     parts += [f"{line}." for line in about["left_out"]]
     cpu = {row: by_server for row, by_server in results.items() if row.startswith("cpu-")}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ocelli beside the kernel's own price and other servers. `make bench ARGS="--rounds 1 --rows cpu-100"`.
-# Other servers join by the path of their program: GO2RTC=/path make bench.
+# Other servers join by the path of their program: GO2RTC=/path MEDIAMTX=/path make bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
