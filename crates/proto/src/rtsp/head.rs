@@ -14,13 +14,25 @@ const METHOD: &str = "a method that is no word (RFC 2326 15.1)";
 const VERSION: &str = "expected RTSP/1.0 (RFC 2326 3.1)";
 const STATUS: &str = "a status that is not three digits (RFC 2326 7.1)";
 
-/// The message without its body, and the body's length.
+/// What a head says.
+pub(super) struct Head {
+    /// The message without its body.
+    pub(super) item: Item,
+    /// The body's length, if it is stated.
+    pub(super) body_bytes: Option<usize>,
+}
+
+/// Reads a head, with the empty line at its end. If `lenient`, what makes no sense is left out where that is possible.
 pub(super) fn parse_head(
     mut head: BytesMut,
     limits: &Limits,
+    lenient: bool,
     cseq: &mut Option<u32>,
-) -> Result<(Item, usize), ReadError> {
+) -> Result<Head, ReadError> {
     unfold(&mut head);
+    if lenient {
+        blank(&mut head);
+    }
     let head = match String::from_utf8_lossy(&head) {
         std::borrow::Cow::Borrowed(_) => head.freeze(),
         std::borrow::Cow::Owned(replaced) => replaced.into(),
@@ -44,9 +56,12 @@ pub(super) fn parse_head(
         if let Some(within) = line.find('\r') {
             return Err(ReadError::Line { at: at + within, rule: CONTROL });
         }
-        let colon = line.find(':').ok_or(ReadError::Line { at, rule: NAME })?;
+        let colon = line.find(':').unwrap_or(0);
         let name = line[..colon].trim_end();
         if name.is_empty() || name.contains([' ', '\t']) {
+            if lenient {
+                continue;
+            }
             return Err(ReadError::Line { at, rule: NAME });
         }
         let value = &line[colon + 1..];
@@ -54,8 +69,18 @@ pub(super) fn parse_head(
         fields.push(at..at + name.len(), start..start + value.trim().len());
     }
     *cseq = fields.cseq();
-    let body_bytes = content_length(&fields, limits.body_bytes)?;
-    Ok((start_line(first, fields)?, body_bytes))
+    let body_bytes = content_length(&fields, limits.body_bytes, lenient)?;
+    Ok(Head { item: start_line(first, fields, lenient)?, body_bytes })
+}
+
+/// Puts spaces where nothing may stand that means nothing.
+fn blank(head: &mut [u8]) {
+    for at in 0..head.len() {
+        let ends_line = head[at] == b'\n' || head[at] == b'\r' && head.get(at + 1) == Some(&b'\n');
+        if head[at].is_ascii_control() && !ends_line {
+            head[at] = b' ';
+        }
+    }
 }
 
 /// Lines, without what ends them, and where they begin.
@@ -82,7 +107,7 @@ fn unfold(head: &mut [u8]) {
     }
 }
 
-fn content_length(fields: &Fields, most: usize) -> Result<usize, ReadError> {
+fn content_length(fields: &Fields, most: usize, lenient: bool) -> Result<Option<usize>, ReadError> {
     let mut length = None;
     for (index, (name, value)) in fields.iter().enumerate() {
         if !name.eq_ignore_ascii_case("Content-Length") {
@@ -91,10 +116,13 @@ fn content_length(fields: &Fields, most: usize) -> Result<usize, ReadError> {
         let at = fields.value_at(index);
         // A sign is none of the digits, whichever it is.
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits && lenient {
+            continue;
+        }
         let value: u64 = digits
             .then(|| value.parse().unwrap_or(u64::MAX))
             .ok_or(ReadError::Line { at, rule: CONTENT_LENGTH })?;
-        if length.is_some_and(|before| before != value) {
+        if !lenient && length.is_some_and(|before| before != value) {
             return Err(ReadError::Line { at, rule: CONTENT_LENGTHS });
         }
         if value > most as u64 {
@@ -103,13 +131,13 @@ fn content_length(fields: &Fields, most: usize) -> Result<usize, ReadError> {
         length = Some(value);
     }
     // At most the limit, which is a usize.
-    Ok(length.unwrap_or(0) as usize)
+    Ok(length.map(|length| length as usize))
 }
 
-fn start_line(line: &str, fields: Fields) -> Result<Item, ReadError> {
+fn start_line(line: &str, fields: Fields, lenient: bool) -> Result<Item, ReadError> {
     let error = |at, rule| Err(ReadError::Line { at, rule });
     let body = Bytes::new();
-    if line.starts_with("RTSP/") {
+    if line.starts_with("RTSP/") || lenient && line.starts_with("HTTP/") {
         let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
         let Some(version) = Version::parse(version) else { return error(0, VERSION) };
         let (status, reason) = rest.trim_start().split_once(' ').unwrap_or((rest.trim(), ""));

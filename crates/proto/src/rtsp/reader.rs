@@ -8,17 +8,19 @@
 //!
 //! Lines may end in LF alone, fields may go on in the next line, empty lines may stand before a message, and text that is not
 //! UTF-8 is read with replacement characters. What has no bound in the protocol has one here. After an error nothing can be read
-//! any more: where the next message would begin is not known.
+//! any more: where the next message would begin is not known. A [lenient](Reader::lenient) one looks for it.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
-use super::head::parse_head;
+use super::head::{Head, parse_head};
 use super::{Fields, Method, Version};
 
 /// What is read at a time at first; more where that was not enough.
 const LEAST_READ_BYTES: usize = 1 << 10;
 const MOST_READ_BYTES: usize = 64 << 10;
+/// Most bytes that a lenient reader passes over between two items: more than the largest packet.
+const MOST_GARBAGE_BYTES: usize = 256 << 10;
 
 /// How much of one message is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,9 @@ pub enum ReadError {
     /// TLS where none is spoken.
     #[error("byte 0: a TLS handshake, expected RTSP without TLS")]
     Tls,
+    /// Nothing that begins a message or a packet in many bytes.
+    #[error("{0} bytes of which none begins a message or an interleaved packet")]
+    Garbage(usize),
     /// The head does not end.
     #[error("a head of more than {0} bytes")]
     HeadTooLong(usize),
@@ -136,6 +141,10 @@ pub struct Reader {
     read_bytes: usize,
     /// There may be bytes that were not looked at yet.
     was_read: bool,
+    lenient: bool,
+    /// Bytes that were passed over since the last item, and before.
+    garbage: usize,
+    garbage_before: u64,
 }
 
 #[derive(Debug)]
@@ -147,8 +156,8 @@ enum Place {
         line: usize,
         searched: usize,
     },
-    /// The body of this message is missing.
-    Body(Box<Item>, usize),
+    /// The body of this message is missing: so many bytes, or as many as look like it.
+    Body(Box<Item>, Option<usize>),
     Failed(ReadError),
 }
 
@@ -156,13 +165,47 @@ impl Reader {
     /// A reader that has read nothing.
     pub fn new(limits: Limits) -> Self {
         let (buffer, place) = (BytesMut::new(), Place::Start);
-        Self { limits, buffer, place, cseq: None, read_bytes: LEAST_READ_BYTES, was_read: false }
+        Self {
+            limits,
+            buffer,
+            place,
+            cseq: None,
+            read_bytes: LEAST_READ_BYTES,
+            was_read: false,
+            lenient: false,
+            garbage: 0,
+            garbage_before: 0,
+        }
+    }
+
+    /// One for what cameras send: lines that are no fields are left out, and so are bytes that begin nothing, up to where a
+    /// message or packet seems to begin. A description's length is what the description looks like, where it is missing or
+    /// too small; where it is too large, see [`end_body`](Self::end_body).
+    pub fn lenient(limits: Limits) -> Self {
+        Self { lenient: true, ..Self::new(limits) }
+    }
+
+    /// Bytes that a lenient reader has passed over.
+    pub fn garbage(&self) -> u64 {
+        self.garbage_before + self.garbage as u64
+    }
+
+    /// Whether a body is missing, or part of one.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self.place, Place::Body(..))
+    }
+
+    /// Takes what has come of a body for all of it: nothing more comes.
+    pub fn end_body(&mut self) {
+        if let Place::Body(_, length) = &mut self.place {
+            *length = Some(length.map_or(self.buffer.len(), |length| length.min(self.buffer.len())));
+        }
     }
 
     /// The buffer to append the connection's next bytes to, with room for some.
     pub fn room(&mut self) -> &mut BytesMut {
         let missing = match (&self.place, &self.buffer[..]) {
-            (Place::Body(_, length), read) => length.saturating_sub(read.len()),
+            (Place::Body(_, Some(length)), read) => length.saturating_sub(read.len()),
             (Place::Start, &[b'$', _, high, low, ref read @ ..]) => {
                 usize::from(u16::from_be_bytes([high, low])).saturating_sub(read.len())
             }
@@ -208,28 +251,41 @@ impl Reader {
                 Place::Start => {
                     let empty = self.buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                     self.buffer.advance(empty);
-                    match self.buffer.first() {
-                        None => return Ok(None),
-                        Some(b'$') => return Ok(self.take_data()),
-                        Some(byte) if byte.is_ascii_alphabetic() => {
-                            self.cseq = None;
-                            self.place = Place::Head { line: 0, searched: 0 };
-                        }
-                        Some(0x16) => return Err(ReadError::Tls),
-                        Some(other) => return Err(ReadError::Start(*other)),
+                    if !self.begin()? {
+                        return Ok(None);
                     }
+                    if self.buffer.first() == Some(&b'$') {
+                        return Ok(self.take_data());
+                    }
+                    self.cseq = None;
+                    self.place = Place::Head { line: 0, searched: 0 };
                 }
                 Place::Head { line, searched } => {
                     let Some(length) = find_end(&self.buffer, line, searched, self.limits.head_bytes)? else {
                         return Ok(None);
                     };
                     let head = self.buffer.split_to(length);
-                    let (item, body_bytes) = parse_head(head, &self.limits, &mut self.cseq)?;
-                    self.place = Place::Body(Box::new(item), body_bytes);
+                    let Head { item, body_bytes } =
+                        parse_head(head, &self.limits, self.lenient, &mut self.cseq)?;
+                    let length = match body_bytes {
+                        None if self.lenient && lenient::has_description(&item) => None,
+                        length => Some(length.unwrap_or(0)),
+                    };
+                    self.place = Place::Body(Box::new(item), length);
                 }
-                Place::Body(_, length) if self.buffer.len() < *length => return Ok(None),
-                Place::Body(_, length) => {
-                    let bytes = self.buffer.split_to(*length).freeze();
+                Place::Body(item, length) => {
+                    let length = match length {
+                        Some(length) if self.buffer.len() < *length => return Ok(None),
+                        Some(length) if self.lenient && lenient::has_description(item) => {
+                            *length + lenient::rest_of_description(&self.buffer[*length..])
+                        }
+                        Some(length) => *length,
+                        None => match lenient::end_of_description(&self.buffer) {
+                            None if self.buffer.len() <= self.limits.body_bytes => return Ok(None),
+                            end => end.unwrap_or(self.buffer.len()),
+                        },
+                    };
+                    let bytes = self.buffer.split_to(length).freeze();
                     let Place::Body(mut item, _) = std::mem::replace(&mut self.place, Place::Start) else {
                         return Ok(None);
                     };
@@ -238,11 +294,41 @@ impl Reader {
                     {
                         *body = bytes;
                     }
+                    self.was_item();
                     return Ok(Some(*item));
                 }
                 Place::Failed(error) => return Err(*error),
             }
         }
+    }
+
+    /// Whether the first byte begins something. A lenient one passes over those that do not.
+    fn begin(&mut self) -> Result<bool, ReadError> {
+        let Some(first) = self.buffer.first() else { return Ok(false) };
+        if !self.lenient {
+            return match first {
+                b'$' => Ok(true),
+                byte if byte.is_ascii_alphabetic() => Ok(true),
+                0x16 => Err(ReadError::Tls),
+                other => Err(ReadError::Start(*other)),
+            };
+        }
+        // An alert is what a TLS server says to who does not speak it.
+        if matches!(first, 0x15 | 0x16) && self.buffer.get(1) == Some(&3) && self.garbage() == 0 {
+            return Err(ReadError::Tls);
+        }
+        let (skipped, found) = lenient::find_begin(&self.buffer, self.garbage > 0);
+        self.buffer.advance(skipped);
+        self.garbage += skipped;
+        if self.garbage > MOST_GARBAGE_BYTES {
+            return Err(ReadError::Garbage(self.garbage));
+        }
+        Ok(found)
+    }
+
+    fn was_item(&mut self) {
+        self.garbage_before += self.garbage as u64;
+        self.garbage = 0;
     }
 
     fn take_data(&mut self) -> Option<Item> {
@@ -253,6 +339,7 @@ impl Reader {
         }
         let mut packet = self.buffer.split_to(length).freeze();
         packet.advance(4);
+        self.was_item();
         Some(Item::Data(Data { channel, packet }))
     }
 }
@@ -277,5 +364,6 @@ fn find_end(
     if bytes.len() == most { Err(ReadError::HeadTooLong(most)) } else { Ok(None) }
 }
 
+mod lenient;
 #[cfg(test)]
 mod tests;

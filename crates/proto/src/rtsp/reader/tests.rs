@@ -8,7 +8,10 @@ const SMALL: Limits = Limits { head_bytes: 200, fields: 4, body_bytes: 50 };
 
 /// All items in `bytes`, given in chunks of the lengths in `chunks`, over and over, and the error that ends them.
 fn read(bytes: &[u8], chunks: &[usize], limits: Limits) -> (Vec<Item>, Option<ReadError>) {
-    let mut reader = Reader::new(limits);
+    read_with(Reader::new(limits), bytes, chunks)
+}
+
+fn read_with(mut reader: Reader, bytes: &[u8], chunks: &[usize]) -> (Vec<Item>, Option<ReadError>) {
     let (mut items, mut rest) = (Vec::new(), bytes);
     for chunk in chunks.iter().cycle() {
         loop {
@@ -201,11 +204,16 @@ proptest! {
         let whole = read(&bytes, &[usize::MAX], SMALL);
         prop_assert_eq!(read(&bytes, &[1], SMALL), whole.clone());
         prop_assert_eq!(read(&bytes, &chunks, SMALL), whole);
+        let whole = read_with(Reader::lenient(SMALL), &bytes, &[usize::MAX]);
+        prop_assert_eq!(read_with(Reader::lenient(SMALL), &bytes, &[1]), whole.clone());
+        prop_assert_eq!(read_with(Reader::lenient(SMALL), &bytes, &chunks), whole);
     }
 
     #[test]
     fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in "[A-Z]{1,8} \\PC{0,40} RTSP/1\\.0\r\n(\\PC{0,20}:\\PC{0,20}\r\n){0,5}\r\n") {
         read(&bytes, &[3], SMALL);
         read(text.as_bytes(), &[3], Limits::default());
+        read_with(Reader::lenient(SMALL), &bytes, &[3]);
+        read_with(Reader::lenient(SMALL), text.as_bytes(), &[3]);
     }
 }

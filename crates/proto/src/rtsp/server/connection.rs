@@ -298,7 +298,9 @@ impl Connection {
         let status = match error {
             ReadError::HeadTooLong(_) | ReadError::TooManyFields(_) => Status::HEAD_TOO_LARGE,
             ReadError::BodyTooLong { .. } => Status::BODY_TOO_LARGE,
-            ReadError::Start(_) | ReadError::Tls | ReadError::Line { .. } => Status::BAD_REQUEST,
+            ReadError::Start(_) | ReadError::Tls | ReadError::Garbage(_) | ReadError::Line { .. } => {
+                Status::BAD_REQUEST
+            }
         };
         let cseq = self.reader.cseq();
         self.reply(status, &error.to_string(), cseq).field("Connection", "close").end();
