@@ -61,11 +61,24 @@ impl Description {
     /// # Errors
     /// The bytes are none, or one of its necessary lines makes no sense.
     pub fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
+        Self::read(bytes, false)
+    }
+
+    /// Reads what an RTSP server describes. Lines that make no sense are left out: where packets go is agreed on otherwise, and
+    /// what is wrong with one medium says nothing of the others.
+    ///
+    /// # Errors
+    /// The bytes are no description, or one of no medium.
+    pub fn parse_of_server(bytes: &[u8]) -> Result<Self, ReadError> {
+        Self::read(bytes, true)
+    }
+
+    fn read(bytes: &[u8], lenient: bool) -> Result<Self, ReadError> {
         if bytes.len() > MAX_BYTES {
             return Err(ReadError::TooLong { bytes: bytes.len() });
         }
         let text = String::from_utf8_lossy(bytes).replace(|c: char| c.is_control() && c != '\n', " ");
-        let mut reader = Reader::default();
+        let mut reader = Reader { lenient, ..Reader::default() };
         for (index, text) in text.trim_start_matches('\u{FEFF}').split('\n').enumerate() {
             let text = text.trim();
             if let Some((kind, value)) = text.split_once('=') {
@@ -94,6 +107,7 @@ impl Line<'_> {
 #[derive(Default)]
 struct Reader {
     description: Description,
+    lenient: bool,
     is_versioned: bool,
     connection: Option<Connection>,
     direction: Direction,
@@ -108,7 +122,7 @@ impl Reader {
             "o" => self.description.origin = origin(line.value).unwrap_or_default(),
             "s" if line.value != "-" => line.value.clone_into(&mut self.description.name),
             "c" => {
-                let connection = connection(line)?;
+                let connection = self.bear(connection(line))?.flatten();
                 match self.description.media.last_mut() {
                     // A medium in layers has several groups, the first of which is enough to see something.
                     Some(medium) if medium.connection.is_some() => {}
@@ -119,17 +133,33 @@ impl Reader {
             "m" if self.description.media.len() == MAX_MEDIA => {
                 return Err(ReadError::TooManyMedia { line: line.number });
             }
-            "m" => self.description.media.push(self.medium(line)?),
+            "m" => {
+                let medium = self.medium(line);
+                // Its attributes are none of the medium before.
+                let medium = self.bear(medium)?.unwrap_or_else(|| self.empty_medium());
+                self.description.media.push(medium);
+            }
             "a" => {
                 let (name, value) = line.value.split_once(':').unwrap_or((line.value, ""));
                 match self.description.media.last_mut() {
-                    Some(medium) => medium_attribute(medium, line, name.trim(), value.trim())?,
+                    Some(medium) => {
+                        let done = medium_attribute(medium, line, name.trim(), value.trim());
+                        self.bear(done)?;
+                    }
                     None => self.session_attribute(name.trim(), value.trim()),
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// What a line says, or nothing if it makes no sense and need not.
+    fn bear<T>(&self, read: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
+        match read {
+            Err(_) if self.lenient => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     fn session_attribute(&mut self, name: &str, value: &str) {
@@ -155,14 +185,19 @@ impl Reader {
                 formats.push(Format { payload_type, encoding, parameters: Vec::new() });
             }
         }
-        Ok(Medium {
-            kind: match kind {
-                "video" => Kind::Video,
-                "audio" => Kind::Audio,
-                _ => Kind::Other,
-            },
-            port,
-            protocol: protocol.to_owned(),
+        let kind = match kind {
+            "video" => Kind::Video,
+            "audio" => Kind::Audio,
+            _ => Kind::Other,
+        };
+        Ok(Medium { kind, port, protocol: protocol.to_owned(), formats, ..self.empty_medium() })
+    }
+
+    fn empty_medium(&self) -> Medium {
+        Medium {
+            kind: Kind::Other,
+            port: 0,
+            protocol: String::new(),
             connection: None,
             direction: self.direction,
             control: None,
@@ -171,8 +206,8 @@ impl Reader {
             size: None,
             source: None,
             source_filter: None,
-            formats,
-        })
+            formats: Vec::new(),
+        }
     }
 
     /// Gives each medium what the session says for all, wherever those lines stood.

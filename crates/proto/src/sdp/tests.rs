@@ -307,6 +307,18 @@ mod refused {
     }
 
     #[test]
+    fn what_is_wrong_in_one_line_of_a_server_is_left_out() {
+        let text = "v=0\nc=IN\nm=audio x\na=control:a\nm=video 0 RTP/AVP 96\na=rtpmap:96\na=rtpmap:96 H264/90000\n\
+                    a=rtcp:x\na=control:b\n";
+        assert!(Description::parse(text.as_bytes()).is_err());
+        let description = Description::parse_of_server(text.as_bytes()).unwrap();
+        let controls: Vec<_> = description.media.iter().map(|medium| medium.control.as_deref()).collect();
+        assert_eq!(controls, [Some("a"), Some("b")]);
+        assert!(description.media[0].codec().is_err() && description.media[1].codec().is_ok());
+        assert!(Description::parse_of_server(b"<html>").is_err());
+    }
+
+    #[test]
     fn ways_of_packing_by_their_names() {
         let codec = |rtpmap: &str, fmtp: &str| {
             let text = format!("v=0\nm=video 1 RTP/AVP 96\na=rtpmap:96 {rtpmap}\na=fmtp:96 {fmtp}\n");
