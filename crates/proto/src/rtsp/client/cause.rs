@@ -11,9 +11,12 @@ pub enum Cause {
     /// The program wanted to end.
     #[error("the session was ended")]
     Asked,
+    /// It is answered in TLS.
+    #[error("the camera speaks TLS at that port: the address should begin with rtsps://")]
+    Tls,
     /// What comes is no RTSP.
     #[error("what the camera sends is no RTSP: {0}")]
-    Unreadable(#[from] ReadError),
+    Unreadable(ReadError),
     /// An answer of another protocol.
     #[error("the camera answers in another protocol than RTSP/1.0: the address may name its web page's port")]
     Version,
@@ -101,9 +104,19 @@ impl Cause {
             | Self::PasswordRefused
             | Self::Authentication(_)
             | Self::NothingSpoken(_)
-            | Self::Version => true,
+            | Self::Version
+            | Self::Tls => true,
             Self::Refused { status, .. } => matches!(status, 401 | 403 | 404),
             _ => false,
+        }
+    }
+}
+
+impl From<ReadError> for Cause {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Tls => Self::Tls,
+            error => Self::Unreadable(error),
         }
     }
 }

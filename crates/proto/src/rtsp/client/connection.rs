@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use super::request::{Asked, Step};
 use super::setup::{Session, TrackSetup};
 use super::{
-    Address, Cause, Event, Input, MOST_OUTPUT_BYTES, MOST_REQUESTS, OPTIONS_TIMEOUT, Place, REQUEST_WINDOW,
-    Settings, TEARDOWN_TIMEOUT,
+    Address, BODY_TIMEOUT, Cause, Event, Input, Lessons, MOST_OUTPUT_BYTES, MOST_REQUESTS, OPTIONS_TIMEOUT,
+    Place, REQUEST_WINDOW, Settings, TEARDOWN_TIMEOUT,
 };
 use crate::rtsp::auth::Challenge;
 use crate::rtsp::{Data, Item, Method, Reader, Response, Version};
@@ -40,14 +40,19 @@ pub struct Client {
     pub(super) reconnects: u32,
     /// The place in [`Settings::carriers`] of the one that is tried.
     pub(super) carrier: usize,
-    /// What names the whole stream, and what else may: for PLAY and all that is not about one track.
-    pub(super) aggregate: String,
+    /// What may name the whole stream, for PLAY and all that is not about one track: the likeliest first, those before
+    /// `aggregate` were refused. Not empty once the stream is described.
+    pub(super) aggregates: Vec<String>,
+    pub(super) aggregate: usize,
     pub(super) session: Option<Session>,
     pub(super) tracks: Vec<TrackSetup>,
     /// PLAY names a range.
     pub(super) ranged: bool,
+    /// Since when the rest of a body is missing.
+    body_since: Option<Duration>,
     window: Window,
     strays: u64,
+    garbage_before: u64,
 }
 
 #[derive(Debug)]
@@ -86,7 +91,7 @@ struct Window {
 impl Client {
     /// One that wants to connect. `random` makes the client's part of digests: from a good random generator.
     pub fn new(address: Address, settings: Settings, random: u64, now: Duration) -> Self {
-        let reader = Reader::new(settings.limits);
+        let reader = Reader::lenient(settings.limits);
         let mut client = Self {
             settings,
             address,
@@ -104,12 +109,15 @@ impl Client {
             redirects: 0,
             reconnects: 0,
             carrier: 0,
-            aggregate: String::new(),
+            aggregates: Vec::new(),
+            aggregate: 0,
             session: None,
             tracks: Vec::new(),
             ranged: true,
+            body_since: None,
             window: Window { since: now, ..Window::default() },
             strays: 0,
+            garbage_before: 0,
         };
         client.connect();
         client
@@ -150,6 +158,16 @@ impl Client {
         self.strays
     }
 
+    /// Bytes that came within the connection and belong to nothing.
+    pub fn garbage(&self) -> u64 {
+        self.garbage_before + self.reader.garbage()
+    }
+
+    /// What is known of the camera's oddities, for [`Settings::lessons`] of the next client.
+    pub fn lessons(&self) -> Lessons {
+        self.settings.lessons
+    }
+
     /// Sends an RTCP packet of at most 65 535 bytes for a track that travels within the connection. `false` if it does not, or if
     /// there is no place: it is not sent.
     pub fn report(&mut self, track: u8, packet: &[u8]) -> bool {
@@ -173,8 +191,15 @@ impl Client {
             if !self.wants_bytes() {
                 return None;
             }
-            match self.reader.next_item() {
-                Ok(None) => return None,
+            let item = self.reader.next_item();
+            self.body_since = self.body_since.filter(|_| matches!(item, Ok(None)));
+            match item {
+                Ok(None) => {
+                    if self.reader.is_in_body() {
+                        self.body_since.get_or_insert(now);
+                    }
+                    return None;
+                }
                 Ok(Some(Item::Data(data))) => {
                     if let Some(event) = self.take_data(now, data) {
                         return Some(event);
@@ -215,14 +240,15 @@ impl Client {
     /// When [`expire`](Self::expire) is to be called at the latest.
     pub fn deadline(&self) -> Option<Duration> {
         let answer = self.asked.as_ref().map(|asked| asked.at + self.answer_timeout(asked.step));
+        let body = self.body_since.map(|since| since + BODY_TIMEOUT);
         match &self.state {
             State::Connecting | State::Closed => None,
             State::Playing(play) => {
                 let keepalive = if self.asked.is_none() { Some(play.next_keepalive) } else { None };
                 let silence = Some(play.silent_at(&self.settings));
-                [answer, keepalive, silence].into_iter().flatten().min()
+                [answer, keepalive, silence, body].into_iter().flatten().min()
             }
-            _ => answer,
+            _ => [answer, body].into_iter().flatten().min(),
         }
     }
 
@@ -233,6 +259,11 @@ impl Client {
         {
             let cause = play.silence(&self.settings);
             return self.close(cause);
+        }
+        if self.body_since.is_some_and(|since| now >= since + BODY_TIMEOUT) {
+            self.body_since = None;
+            // What comes then is the answer that is waited for.
+            return self.reader.end_body();
         }
         if let Some(asked) = &self.asked
             && now >= asked.at + self.answer_timeout(asked.step)
@@ -325,7 +356,9 @@ impl Client {
 
     /// Forgets what the connection before has left.
     pub(super) fn reset_reader(&mut self) {
-        self.reader = Reader::new(self.settings.limits);
+        self.garbage_before += self.reader.garbage();
+        self.reader = Reader::lenient(self.settings.limits);
+        self.body_since = None;
         self.abandoned = None;
     }
 

@@ -69,6 +69,8 @@ pub struct Settings {
     pub audio: bool,
     /// Begin with OPTIONS, from which is known how to keep the session alive. Without, it is kept alive with OPTIONS.
     pub options: bool,
+    /// What clients before have learnt of this camera.
+    pub lessons: Lessons,
     /// How much of one message is taken.
     pub limits: Limits,
     /// An answer must come within this time.
@@ -86,6 +88,7 @@ impl Default for Settings {
             carriers: vec![Carrier::Tcp],
             audio: true,
             options: true,
+            lessons: Lessons::default(),
             limits: Limits { head_bytes: 16 << 10, fields: 128, body_bytes: crate::sdp::MAX_BYTES },
             answer_timeout: Duration::from_secs(10),
             first_packet_timeout: Duration::from_secs(10),
@@ -94,6 +97,17 @@ impl Default for Settings {
     }
 }
 
+/// Oddities of a camera that cost a connection each: what is known of them is worth to be kept from one client to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lessons {
+    /// It closes the connection, or is silent, when it is asked for OPTIONS.
+    without_options: bool,
+    /// It closed the connection at another keepalive than this.
+    keepalive: Option<request::Keepalive>,
+}
+
+/// How long is waited for the rest of an answer's body; then what has come is taken for all of it.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long is waited for an answer to OPTIONS, which need not be spoken.
 pub const OPTIONS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long is waited for an answer to TEARDOWN.

@@ -75,10 +75,15 @@ impl Client {
         self.events.push_back(Event::Playing(Playing { range, tracks }));
     }
 
+    /// Tries what else may name the stream, and then the same without a range: what is live has no beginning.
     pub(super) fn play_refused(&mut self, now: Duration, response: &Response) {
-        // A range of what has no beginning.
-        if self.ranged && matches!(response.status, 400 | 451 | 456 | 457 | 501) {
-            self.ranged = false;
+        let is_of_url = matches!(response.status, 400 | 404 | 405 | 451 | 459);
+        if is_of_url && self.aggregate + 1 < self.aggregates.len() {
+            self.aggregate += 1;
+            return self.ask(now, Step::Play);
+        }
+        if self.ranged && (is_of_url || matches!(response.status, 456 | 457 | 501)) {
+            (self.ranged, self.aggregate) = (false, 0);
             return self.ask(now, Step::Play);
         }
         self.close(refusal(Step::Play, response));
@@ -86,10 +91,11 @@ impl Client {
 
     fn best_keepalive(&self) -> Keepalive {
         let can = |method: &Method| self.methods.as_ref().is_none_or(|methods| methods.contains(method));
-        match () {
-            () if self.methods.is_some() && can(&Method::GetParameter) => Keepalive::GetParameter,
-            () if can(&Method::Options) || !can(&Method::SetParameter) => Keepalive::Options,
-            () => Keepalive::SetParameter,
+        match self.settings.lessons.keepalive {
+            Some(keepalive) => keepalive,
+            None if self.methods.is_some() && can(&Method::GetParameter) => Keepalive::GetParameter,
+            None if can(&Method::Options) || !can(&Method::SetParameter) => Keepalive::Options,
+            None => Keepalive::SetParameter,
         }
     }
 
@@ -100,16 +106,12 @@ impl Client {
         self.ask(now, step);
     }
 
-    /// Takes the answer to a keepalive: who refuses it is asked in another way the next time, and plays on.
+    /// Takes the answer to a keepalive, 0 for none: who refuses it is asked in another way the next time, and plays on.
     pub(super) fn kept_alive(&mut self, keepalive: Keepalive, status: u16) {
         let State::Playing(play) = &mut self.state else { return };
         play.lost = status == 454;
-        if !matches!(status, 0 | 200..300 | 454) {
-            play.keepalive = match keepalive {
-                Keepalive::GetParameter => Keepalive::Options,
-                Keepalive::Options => Keepalive::SetParameter,
-                Keepalive::SetParameter => Keepalive::GetParameter,
-            };
+        if !matches!(status, 200..300) {
+            play.keepalive = keepalive.next();
         }
     }
 }

@@ -31,6 +31,17 @@ pub(super) enum Keepalive {
     SetParameter,
 }
 
+impl Keepalive {
+    /// What is tried if this is refused.
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::GetParameter => Self::Options,
+            Self::Options => Self::SetParameter,
+            Self::SetParameter => Self::GetParameter,
+        }
+    }
+}
+
 impl Step {
     pub(super) fn method(self) -> &'static str {
         match self {
@@ -98,9 +109,9 @@ impl Client {
             Step::Options | Step::Describe => self.address.url().to_owned(),
             Step::Setup(track) => {
                 let track = self.tracks.get(usize::from(track));
-                track.map_or_else(|| self.aggregate.clone(), |track| track.url().to_owned())
+                track.map_or_else(|| self.address.url().to_owned(), |track| track.url().to_owned())
             }
-            _ => self.aggregate.clone(),
+            _ => self.aggregates.get(self.aggregate).map_or(self.address.url(), |url| url).to_owned(),
         }
     }
 

@@ -131,8 +131,9 @@ impl Client {
         let field = response.fields.first("Session").map(session_field);
         let (id, timeout) = field.unwrap_or(("", None));
         let session = self.session.get_or_insert(Session { id: None, timeout: SESSION_TIMEOUT });
+        // Another one in a later answer is none: H264DVR gives one for each track, and plays all in the first.
         if !id.is_empty() {
-            session.id = Some(id.to_owned());
+            session.id.get_or_insert_with(|| id.to_owned());
         }
         if let Some(timeout) = timeout.filter(|timeout| !timeout.is_zero()) {
             session.timeout = timeout;

@@ -18,7 +18,7 @@ impl Client {
     pub(super) fn begin(&mut self, now: Duration) {
         self.reset_reader();
         self.state = State::Preparing;
-        self.ask(now, if self.settings.options { Step::Options } else { Step::Describe });
+        self.ask(now, if self.wants_options() { Step::Options } else { Step::Describe });
     }
 
     /// Takes the answer to a request.
@@ -87,6 +87,10 @@ impl Client {
             Some(Asked { step: Step::Options, .. }) => {
                 self.go_on_without_options(Cause::Disconnected { during });
             }
+            Some(Asked { step: Step::KeepAlive(keepalive), .. }) => {
+                self.settings.lessons.keepalive = Some(keepalive.next());
+                self.close(Cause::Disconnected { during });
+            }
             // Some close behind each 401; the answer to it goes with the first request of the next connection.
             Some(Asked { logins: 1.., .. }) if self.reconnects < MOST_RECONNECTS => {
                 self.reconnects += 1;
@@ -96,11 +100,15 @@ impl Client {
         }
     }
 
+    fn wants_options(&self) -> bool {
+        self.settings.options && !self.settings.lessons.without_options
+    }
+
     fn go_on_without_options(&mut self, cause: Cause) {
-        if !self.settings.options || self.reconnects >= MOST_RECONNECTS {
+        if !self.wants_options() || self.reconnects >= MOST_RECONNECTS {
             return self.close(cause);
         }
-        self.settings.options = false;
+        self.settings.lessons.without_options = true;
         self.reconnects += 1;
         self.connect();
     }
@@ -139,14 +147,12 @@ impl Client {
     }
 
     pub(super) fn redirect(&mut self, status: u16, location: Option<&str>) {
-        let next = location.map(str::trim).filter(|location| !location.is_empty());
-        let next =
-            next.map(|location| control::resolve_strictly(&self.address, self.address.url(), location));
-        // Its own user and password, if it names some, are in what came only.
-        let named = location.and_then(|location| Address::parse(location).ok()?.login().cloned());
-        let Some(next) = next.and_then(|next| Address::parse(&next).ok()) else {
-            return self.close(Cause::RedirectedNowhere(status));
-        };
+        let next = location.map(str::trim).filter(|location| !location.is_empty()).and_then(|location| {
+            let is_whole = location.contains("://");
+            let relative = || control::resolve_strictly(&self.address, self.address.url(), location);
+            Address::parse(&if is_whole { location.to_owned() } else { relative() }).ok()
+        });
+        let Some(next) = next else { return self.close(Cause::RedirectedNowhere(status)) };
         self.redirects += 1;
         if self.redirects > MOST_REDIRECTS {
             return self.close(Cause::Redirects);
@@ -154,7 +160,7 @@ impl Client {
         // A password is for the host that it was given for, and for no other one that this host names.
         let is_same =
             next.host().eq_ignore_ascii_case(self.address.host()) && next.tls() >= self.address.tls();
-        let login = named.or_else(|| self.address.login().filter(|_| is_same).cloned());
+        let login = next.login().or(self.address.login().filter(|_| is_same)).cloned();
         if !is_same {
             self.login = LoginState::default();
         }
@@ -166,7 +172,7 @@ impl Client {
         if response.body.trim_ascii().is_empty() {
             return self.close(Cause::NoDescription);
         }
-        let description = match Description::parse(&response.body) {
+        let description = match Description::parse_of_server(&response.body) {
             Ok(description) => description,
             Err(error) => return self.close(error.into()),
         };
@@ -176,8 +182,10 @@ impl Client {
         };
         let fields = ["Content-Base", "Content-Location"].map(|name| response.fields.first(name));
         let base = control::base(&self.address, fields);
-        self.aggregate =
-            control::resolve(&self.address, &base, description.control.as_deref().unwrap_or("*"));
+        let whole = control::resolve(&self.address, &base, description.control.as_deref().unwrap_or("*"));
+        self.aggregates = vec![whole, base.clone(), self.address.url().to_owned()];
+        self.aggregates.dedup();
+        self.aggregate = 0;
         let setup = |track: &Track| {
             let medium = &description.media[track.medium];
             TrackSetup::new(&self.address, &base, medium)
