@@ -31,7 +31,7 @@ def main() -> None:
         print(line, file=sys.stderr)
     bench = Bench(options.seconds, options.warmup, options.floor.split())
     rtp_bench = rtp.RtpBench(options.seconds, options.warmup)
-    rtsp_bench = rtsp.RtspBench(options.seconds, options.warmup)
+    rtsp_bench = rtsp.RtspBench(options.seconds, options.warmup, options.churn)
     servers = [server for server in found if not options.only or server.name in options.only]
     results: dict[str, dict[str, list]] = {}
     for round_ in range(options.rounds):
@@ -143,6 +143,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a quiet machine before each figure")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--only", nargs="+", metavar="SERVER", help="these servers alone, beside the floor")
+    parser.add_argument("--churn", type=float, default=60, metavar="SECONDS", help="how long readers come and go in rtsp-churn")
     parser.add_argument("--floor", default="", metavar="OPTIONS", help="for ocelli-load floor, as --send-buffer=BYTES")
     return parser.parse_args()
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import clips
+from rows import resident_mb
 from servers import START_DEADLINE, Server, free_port
 
 LOAD = os.path.abspath(os.environ.get("OCELLI_LOAD", "target/release/ocelli-load"))
@@ -25,10 +26,14 @@ EVERY_MS = 5
 STARTS = 7
 KEY_SECONDS = 2
 LATE_KEY_SECONDS = 4
+CHURNING = 200
+LONGEST_STAY_SECONDS = 20
+# How long a server has to forget readers that are gone.
+SETTLED_SECONDS = 30
 MANY = {"tcp": ["ocelli", "go2rtc", "mediamtx"], "udp": ["ocelli", "mediamtx"]}
 ROWS = [
     "rtsp-tcp-100", "rtsp-tcp-1000", "rtsp-udp-100", "rtsp-udp-1000", "rtsp-latency-tcp", "rtsp-latency-udp", "rtsp-pull",
-    "rtsp-first",
+    "rtsp-first", "rtsp-churn",
 ]
 
 
@@ -134,8 +139,9 @@ class Camera:
 class RtspBench:
     """One function for each row and server."""
 
-    def __init__(self, seconds: float, warmup: float) -> None:
+    def __init__(self, seconds: float, warmup: float, churn_seconds: float) -> None:
         self.times = ["--seconds", seconds, "--warmup", warmup]
+        self.churn_seconds = churn_seconds
 
     @functools.cached_property
     def clip(self) -> Path:
@@ -151,8 +157,8 @@ class RtspBench:
         if row.startswith(("rtsp-udp", "rtsp-latency-udp")):
             servers = [server for server in servers if server.name in MANY["udp"]]
         wanted = [server for server in servers if not only or server.name in only]
-        floor = lambda: self.floor(row)
-        return [(FLOOR, floor), *((server.name, lambda server=server: self.take(row, server)) for server in wanted)]
+        floor = [] if row == "rtsp-churn" else [(FLOOR, lambda: self.floor(row))]
+        return [*floor, *((server.name, lambda server=server: self.take(row, server)) for server in wanted)]
 
     def readers(self, row: str) -> list[object]:
         if row == "rtsp-pull":
@@ -175,6 +181,8 @@ class RtspBench:
     def take(self, row: str, server: type[RtspServer]) -> dict:
         if row == "rtsp-first":
             return self.first(server)
+        if row == "rtsp-churn":
+            return self.churn(server)
         with Camera(self.clip) as camera, server() as running:
             running.start(camera)
             # Servers that hold pictures back hold a whole group of them by then.
@@ -188,6 +196,26 @@ class RtspBench:
             time.sleep(LATE_KEY_SECONDS)
             arguments = ["-rtsp_transport", "tcp", "-i", running.url]
             return starts(arguments, lambda: time.sleep(random.uniform(0, LATE_KEY_SECONDS)))
+
+    def churn(self, server: type[RtspServer]) -> dict:
+        """Readers that come and go at random, leave politely or not; what is left of them when they are gone."""
+        transport = "mixed" if server.name in MANY["udp"] else "tcp"
+        with Camera(self.clip) as camera, server() as running:
+            running.start(camera)
+            time.sleep(KEY_SECONDS)
+            before = resources(running.pid)
+            arguments = ["--readers", CHURNING, "--transport", transport, "--longest-stay", LONGEST_STAY_SECONDS]
+            times = ["--seconds", self.churn_seconds, "--warmup", 0]
+            report = load("readers", "--url", running.url, "--pid", running.pid, *arguments, *times)
+            deadline = time.monotonic() + SETTLED_SECONDS
+            while (after := resources(running.pid))["descriptors"] > before["descriptors"] and time.monotonic() < deadline:
+                time.sleep(1)
+        return report | {"before": before, "after": after}
+
+
+def resources(pid: int) -> dict:
+    """Open files and resident memory of a process."""
+    return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")), "mb": resident_mb(pid)}
 
 
 def starts(arguments: list[str], pause) -> dict:

@@ -14,6 +14,14 @@ def brief(figures: dict) -> str:
         return figures["error"]
     if "plain_ms" in figures:
         return ", ".join(f"{name} {median(times):.0f} (at most {max(times):.0f})" for name, times in figures.items())
+    if "after" in figures:
+        churn, before, after = figures["churn"], figures["before"], figures["after"]
+        memory = [round(kb / 1024, 1) for kb in churn["memory_kb"]]
+        return (
+            f"{churn['left']} came and left, {churn['failed']} failed {churn['failures']}, {churn['damaged']} damaged, {churn['missed']} missed, "
+            f"{churn['without_picture']} without a picture; MB {before['mb']:.1f}, {memory}, {after['mb']:.1f}; "
+            f"open files {before['descriptors']}, {churn['descriptors']}, {after['descriptors']}"
+        )
     words = f"{figures['server']['cpu_percent']:.2f} % of a core, {figures['server']['rss_peak_kb'] / 1024:.1f} MB"
     readers = figures["readers"]
     if figures[COST]:
@@ -46,7 +54,36 @@ def sections(results: dict) -> list[str]:
             case ["rtsp", "first"]:
                 title = "### RTSP over TCP, start of FFmpeg to its first decoded picture, a keyframe every 4 s, milliseconds"
                 parts.append(f"{title}\n\n{first_table(by_name)}")
+            case ["rtsp", "churn"]:
+                parts.append(f"### RTSP, 200 readers that come and go at random\n\n{churn_table(by_name)}")
     return parts
+
+
+def churn_table(by_name: dict) -> str:
+    lines = []
+    for name, rounds in by_name.items():
+        measured = good(rounds)
+        of = lambda field: middle(measured, lambda report: report["churn"][field])
+        lines.append([
+            name,
+            middle(measured, lambda report: report["seconds"]),
+            of("left"),
+            of("failed"),
+            of("damaged"),
+            of("missed"),
+            of("without_picture"),
+            *(middle(measured, figure, digits) for figure, digits in [
+                (lambda report: report["before"]["mb"], 1),
+                (lambda report: report["churn"]["memory_kb"][1] / 1024, 1),
+                (lambda report: report["churn"]["memory_kb"][-1] / 1024, 1),
+                (lambda report: report["after"]["mb"], 1),
+                (lambda report: report["before"]["descriptors"], 0),
+                (lambda report: report["after"]["descriptors"], 0),
+            ]),
+        ])
+    head = ["server", "seconds", "came and left", "failed", "damaged", "missed", "without a picture"]
+    head += ["MB before", "in the 2nd tenth", "in the last tenth", "after", "open files before", "after"]
+    return table(head, lines)
 
 
 def many_table(by_name: dict) -> str:
