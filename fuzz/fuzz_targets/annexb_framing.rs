@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ocelli_media::annexb::{AccessUnit, Event, Framer};
-use ocelli_media::{Codec, nal_units, recognise};
+use ocelli_media::{Codec, DisplayOrder, nal_units, recognise};
 
 const LIMIT: usize = 2048;
 
@@ -27,6 +27,10 @@ fn frame(codec: Codec, bytes: &[u8], chunk: usize) -> Vec<AccessUnit> {
     }
     while let Some(event) = framer.finish() {
         take(event);
+    }
+    let mut order = DisplayOrder::default();
+    for picture in &pictures {
+        order.place(&picture.data, framer.parameter_sets());
     }
     assert!(accounted <= bytes.len() as u64);
     pictures

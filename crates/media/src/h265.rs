@@ -1,10 +1,16 @@
-//! What is read of H.265's parameter sets (ITU-T H.265 section 7.3.2): their numbers, and the size of the pictures.
+//! What is read of H.265's parameter sets and slices (ITU-T H.265 sections 7.3.2 and 7.3.6): their numbers, the size and rate of the
+//! pictures, and in which order they are shown.
 
 use std::num::NonZeroUsize;
 
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
-use crate::Size;
+use crate::sequence::{Count, OrderBits, PictureSet};
+
+mod sequence;
+
+pub(crate) use sequence::sequence;
+use sequence::skip_to_sequence_id;
 
 pub(crate) const VIDEO: u8 = 32;
 pub(crate) const SEQUENCE: u8 = 33;
@@ -31,60 +37,55 @@ pub(crate) fn id(unit: &[u8]) -> Option<u32> {
     }
 }
 
-/// The size of the pictures by their sequence parameter set, cropped as they are to be shown (7.3.2.2.1).
-pub(crate) fn size(unit: &[u8]) -> Option<Size> {
+/// The sequence parameter set that a picture parameter set refers to, and what its slices' headers hold (7.3.2.3.1).
+pub(crate) fn picture_set(unit: &[u8]) -> Option<PictureSet> {
     let mut bits = BitReader::new(ByteReader::skipping_bytes(unit, HEADER_BYTES));
-    skip_to_sequence_id(&mut bits)?;
-    let mut number = |name| bits.read_ue(name).ok();
-    number("sequence parameter set id")?;
-    let chroma_format = number("chroma_format_idc")?;
-    if chroma_format == 3 {
-        bits.skip(1, "separate_colour_plane_flag").ok()?;
-    }
-    let mut number = |name| bits.read_ue(name).ok();
-    let (width, height) = (number("width")?, number("height")?);
-    let mut crop = [0; 4];
-    if bits.read_bit("conformance_window_flag").ok()? {
-        for side in &mut crop {
-            *side = bits.read_ue("conformance window").ok()?;
-        }
-    }
-    // Table 6-1: luma samples to a chroma sample.
-    let (across, down) = match chroma_format {
-        1 => (2, 2),
-        2 => (2, 1),
-        _ => (1, 1),
-    };
-    let less = |length: u32, unit: u32, before: u32, behind: u32| {
-        length.checked_sub(before.checked_add(behind)?.checked_mul(unit)?)
-    };
-    Size::new(less(width, across, crop[0], crop[1])?, less(height, down, crop[2], crop[3])?)
+    bits.read_ue("picture parameter set id").ok()?;
+    let sequence = bits.read_ue("sequence parameter set id").ok()?;
+    bits.skip(1, "dependent_slice_segments_enabled_flag").ok()?;
+    let output_flag = bits.read_bit("output_flag_present_flag").ok()?;
+    let extra_bits = bits.read::<3, u32>("num_extra_slice_header_bits").ok()?;
+    Some(PictureSet { sequence, header_bits: extra_bits, output_flag })
 }
 
-/// Passes over the sequence parameter set's beginning, its profile, tier and level included (7.3.3).
-fn skip_to_sequence_id(bits: &mut impl BitRead) -> Option<()> {
-    bits.skip(4, "video parameter set id").ok()?;
-    let sub_layers = bits.read::<3, u32>("max_sub_layers_minus1").ok()?;
-    bits.skip(1 + 88 + 8, "nesting, general profile, level").ok()?;
-    let mut present = [(false, false); 7];
-    for sub_layer in &mut present[..sub_layers as usize] {
-        *sub_layer = (
-            bits.read_bit("sub_layer_profile_present_flag").ok()?,
-            bits.read_bit("sub_layer_level_present_flag").ok()?,
-        );
+/// The number of the picture parameter set that a picture's first slice refers to (7.3.6.1).
+pub(crate) fn picture_set_of(slice: &[u8]) -> Option<u32> {
+    let mut bits = BitReader::new(ByteReader::skipping_bytes(slice, HEADER_BYTES));
+    to_picture_set(&mut bits, kind(*slice.first()?))
+}
+
+/// Where a picture is shown, by its first slice (7.3.6.1).
+pub(crate) fn count(slice: &[u8], sequence: &OrderBits, picture: &PictureSet) -> Option<Count> {
+    let kind = kind(*slice.first()?);
+    let temporal = slice.get(1)? & 7;
+    // Base of later counts are those of the lowest sub-layer that others may refer to (8.3.1).
+    let anchors = temporal == 1 && !matches!(kind, 6..=9) && (kind % 2 == 1 || kind > 14);
+    // IDR and BLA begin anew.
+    let restarts = (16..=20).contains(&kind);
+    if matches!(kind, 19 | 20) {
+        return Some(Count { low: 0, restarts, field: false, anchors });
     }
-    if sub_layers > 0 {
-        bits.skip(2 * (8 - sub_layers), "reserved").ok()?;
+    let mut bits = BitReader::new(ByteReader::skipping_bytes(slice, HEADER_BYTES));
+    to_picture_set(&mut bits, kind)?;
+    bits.skip(picture.header_bits, "slice_reserved_flag").ok()?;
+    bits.read_ue("slice_type").ok()?;
+    bits.skip(u32::from(picture.output_flag) + if sequence.separate_planes { 2 } else { 0 }, "flags").ok()?;
+    let low = bits.read_var(sequence.count, "slice_pic_order_cnt_lsb").ok()?;
+    Some(Count { low, restarts, field: false, anchors })
+}
+
+fn to_picture_set(bits: &mut impl BitRead, kind: u8) -> Option<u32> {
+    let first = bits.read_bit("first_slice_segment_in_pic_flag").ok()?;
+    if (16..=23).contains(&kind) {
+        bits.skip(1, "no_output_of_prior_pics_flag").ok()?;
     }
-    for (profile, level) in &present[..sub_layers as usize] {
-        bits.skip(if *profile { 88 } else { 0 } + if *level { 8 } else { 0 }, "sub-layer").ok()?;
-    }
-    Some(())
+    first.then(|| bits.read_ue("picture parameter set id").ok())?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Size;
 
     /// 1920x1080, as x265 writes it, whose coded height is 1080.
     const FULL: [u8; 41] = [
@@ -101,6 +102,7 @@ mod tests {
 
     #[test]
     fn x265s_parameter_sets_are_read() {
+        let size = |set| sequence(set).map(|set| set.size);
         assert_eq!(size(&FULL), Some(Size { width: 1920, height: 1080 }));
         assert_eq!(size(&CROPPED), Some(Size { width: 642, height: 478 }));
         assert_eq!(id(&FULL), Some(0));

@@ -11,13 +11,16 @@ mod intake;
 pub mod jpeg;
 pub mod mjpeg;
 pub mod multipart;
+mod order;
 mod parameter_sets;
 mod recognise;
+mod sequence;
 #[cfg(test)]
 mod testdata;
 mod time;
 
 pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks, audio_track, video_track};
+pub use order::{DisplayOrder, Place};
 pub use parameter_sets::{ParameterSets, nal_units};
 pub use recognise::{MOST_UNRECOGNISED_BYTES, Recognised, recognise};
 pub use time::MediaTime;

@@ -3,8 +3,11 @@
 //!
 //! Memory is bounded: a set of more than [`MOST_BYTES`] is passed over, and each number that sets can have is kept once.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::sequence::{Count, PictureSet, Sequence};
 use crate::{Codec, Size, h264, h265};
 
 /// Longest parameter set that is kept: theirs have tens of bytes, with scaling lists a few hundred.
@@ -19,12 +22,22 @@ pub struct ParameterSets {
     /// By kind and number.
     sets: Vec<Set>,
     size: Option<Size>,
+    interval: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Set {
     name: Name,
     unit: Bytes,
+    says: Says,
+}
+
+/// What is read of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Sequence(Sequence),
+    Picture(PictureSet),
 }
 
 /// What sets replace each other by: kind and number.
@@ -33,7 +46,12 @@ type Name = (u8, u32);
 impl ParameterSets {
     /// None yet, of `codec`: H.264 or H.265. Other codecs have none.
     pub fn new(codec: Codec) -> Self {
-        Self { codec, sets: Vec::new(), size: None }
+        Self { codec, sets: Vec::new(), size: None, interval: None }
+    }
+
+    /// What they are of.
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The sets, a NAL unit each: of H.265 the video parameter sets first, then those of sequences, then those of pictures.
@@ -61,6 +79,11 @@ impl ParameterSets {
         self.size
     }
 
+    /// The time between two pictures, where the newest sequence parameter set says one that can be.
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
     /// Takes a NAL unit, if it is a parameter set. Whether that is new.
     pub fn take(&mut self, unit: &[u8]) -> bool {
         let Some(name) = self.name(unit) else { return false };
@@ -68,18 +91,52 @@ impl ParameterSets {
         if place.is_ok_and(|at| self.sets[at].unit == unit) {
             return false;
         }
-        let set = Set { name, unit: Bytes::copy_from_slice(unit) };
+        let set = Set { name, unit: Bytes::copy_from_slice(unit), says: self.says(name.0, unit) };
+        if let Says::Sequence(sequence) = set.says {
+            (self.size, self.interval) = (Some(sequence.size), sequence.interval);
+        }
         match place {
             Ok(at) => self.sets[at] = set,
             Err(at) => self.sets.insert(at, set),
         }
-        let size = match (self.codec, name.0) {
-            (Codec::H264, h264::SEQUENCE) => h264::size(unit),
-            (Codec::H265, h265::SEQUENCE) => h265::size(unit),
-            _ => None,
-        };
-        self.size = size.or(self.size);
         true
+    }
+
+    fn says(&self, kind: u8, unit: &[u8]) -> Says {
+        let (sequence, picture) = match (self.codec, kind) {
+            (Codec::H264, h264::SEQUENCE) => (h264::sequence(unit), None),
+            (Codec::H264, h264::PICTURE) => {
+                let of = |sequence| PictureSet { sequence, header_bits: 0, output_flag: false };
+                (None, h264::sequence_of(unit).map(of))
+            }
+            (Codec::H265, h265::SEQUENCE) => (h265::sequence(unit), None),
+            (Codec::H265, h265::PICTURE) => (None, h265::picture_set(unit)),
+            _ => (None, None),
+        };
+        let picture = picture.map(Says::Picture);
+        sequence.map(Says::Sequence).or(picture).unwrap_or(Says::Nothing)
+    }
+
+    /// Where the picture that begins with `slice` is shown, where that must be told: see [`Sequence::order`].
+    pub(crate) fn count(&self, slice: &[u8]) -> Option<(Count, u32)> {
+        let (picture, sequence) = match self.codec {
+            Codec::H264 => ((h264::PICTURE, h264::picture_set_of(slice)?), h264::SEQUENCE),
+            Codec::H265 => ((h265::PICTURE, h265::picture_set_of(slice)?), h265::SEQUENCE),
+            _ => return None,
+        };
+        let Says::Picture(picture) = self.called(picture)?.says else { return None };
+        let Says::Sequence(sequence) = self.called((sequence, picture.sequence))?.says else { return None };
+        let order = sequence.order?;
+        let count = match self.codec {
+            Codec::H264 => h264::count(slice, &order),
+            _ => h265::count(slice, &order, &picture),
+        };
+        Some((count?, order.count))
+    }
+
+    fn called(&self, name: Name) -> Option<&Set> {
+        let at = self.sets.binary_search_by_key(&name, |set| set.name).ok()?;
+        Some(&self.sets[at])
     }
 
     /// Takes the parameter sets of an access unit, which is NAL units, each behind its length as 4 bytes. Whether there was a new
