@@ -10,11 +10,13 @@ mod h265;
 mod intake;
 pub mod jpeg;
 pub mod mjpeg;
+pub mod mp4;
 pub mod multipart;
 mod order;
 mod parameter_sets;
 mod recognise;
 mod sequence;
+pub mod splitter;
 #[cfg(test)]
 mod testdata;
 mod time;

@@ -172,6 +172,21 @@ impl Framer {
         }
     }
 
+    /// What it splits: H.264 or H.265.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Whether a picture has begun, at least, whose end is not there yet.
+    pub fn has_begun(&self) -> bool {
+        self.picture.begun
+    }
+
+    /// How many bytes were read that nothing was said of yet.
+    pub fn unsplit_bytes(&self) -> usize {
+        self.intake.bytes().len()
+    }
+
     /// The parameter sets that came so far, and the size of the pictures.
     pub fn parameter_sets(&self) -> &ParameterSets {
         &self.sets
@@ -251,7 +266,9 @@ impl Framer {
         if self.picture.begun {
             let end = self.begun_code().unwrap_or(length);
             self.close_unit(end);
-            return Some(self.give_out(length));
+            let event = self.give_out(length);
+            self.searched = 0;
+            return Some(event);
         }
         self.units.clear();
         self.discard(length);

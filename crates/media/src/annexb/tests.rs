@@ -243,6 +243,17 @@ fn endless_streams_without_a_picture_take_no_memory() {
 }
 
 #[test]
+fn who_asks_on_after_the_end_is_told_that_there_is_nothing() {
+    for damage in [&[][..], DELTA_2] {
+        let mut framer = Framer::new(Codec::H264, LIMIT);
+        framer.room().extend_from_slice(&stream(&[SPS, PPS, damage, KEY]));
+        while framer.next_event().is_some() {}
+        assert!(framer.finish().is_some());
+        assert_eq!((framer.next_event(), framer.finish(), framer.next_event()), (None, None, None));
+    }
+}
+
+#[test]
 fn start_codes_of_four_bytes_are_replaced_in_place() {
     let mut framer = Framer::new(Codec::H264, LIMIT);
     framer.room().extend_from_slice(&stream(&[SPS, PPS, KEY, AUD]));

@@ -217,8 +217,8 @@ pub const CAMERA: Table = Table {
         ),
         key(
             "codec",
-            Kind::Choice(&["mjpeg", "h264", "h265"]),
-            "What the bytes of `exec:` and `file:` are. This version takes `mjpeg` only.",
+            Kind::Choice(&["auto", "mjpeg", "h264", "h265"]),
+            "What the bytes of `exec:` and `file:` are; `auto` tells by themselves.",
         ),
         key("push", Kind::Texts, "Where to send its pictures by RTP: `rtp://host:port?dscp=46`."),
         planned(

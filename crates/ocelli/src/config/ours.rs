@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ocelli_hub::{OnLost, StreamName};
+use ocelli_media::Codec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -228,11 +229,15 @@ fn one_camera(
     if let (codec @ ("h264" | "h265"), Some(place)) = (section.word("codec"), section.place_of("codec")) {
         let key = format!("{path}.codec");
         match camera.source.scheme() {
+            "exec" | "file" => {}
             "rtp" => {
                 let found = format!("for `rtp:` write `?codec={codec}` in the source");
                 reader.problems.push(Problem::new(Some(place), key, found));
             }
-            _ => reader.plan(codec.to_ascii_uppercase(), key, place),
+            scheme => {
+                let text = format!("{key}: ignored, `{scheme}:` says itself what its pictures are");
+                reader.warn(Some(place), text);
+            }
         }
     }
     check_source(&format!("{path}.source"), &source, &mut camera, reader);
@@ -242,6 +247,12 @@ fn one_camera(
 fn options(section: &Section) -> SourceOptions {
     let default = SourceOptions::default();
     SourceOptions {
+        codec: match section.text("codec").map(|codec| codec.text.as_str()) {
+            Some("mjpeg") => Some(Codec::Jpeg),
+            Some("h264") => Some(Codec::H264),
+            Some("h265") => Some(Codec::H265),
+            _ => None,
+        },
         quality: section.integer("quality").unwrap_or(default.quality),
         max_frame_bytes: section.integer("max_frame_bytes").unwrap_or(default.max_frame_bytes),
         silence_timeout: section.seconds("silence_timeout_seconds"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ocelli_media::Codec;
 use proptest::prelude::*;
 
 use super::keys::{CAMERA, TABLES};
@@ -45,6 +46,17 @@ fn refused(text: &str) -> String {
 fn the_codec_of_an_rtp_source_stands_in_the_source() {
     let errors = refused("[cameras.door]\nsource = \"rtp://0.0.0.0:5000\"\ncodec = \"h264\"");
     assert_eq!(errors, "cameras.toml:3:9: cameras.door.codec: for `rtp:` write `?codec=h264` in the source");
+}
+
+#[test]
+fn the_codec_of_bytes_is_stated_or_told_by_themselves() {
+    let config = loaded(
+        "[cameras]\na = \"exec:x\"\nb = { source = \"exec:x\", codec = \"h264\" }\nc = { source = \"file:x\", codec = \"h265\" }\nd = { source = \"sdp:x.sdp\", codec = \"h264\" }",
+    );
+    let codecs: Vec<_> = config.cameras.iter().map(|camera| camera.options.codec).collect();
+    assert_eq!(codecs[..3], [None, Some(Codec::H264), Some(Codec::H265)]);
+    let warnings: Vec<_> = config.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(warnings, ["cameras.d.codec: ignored, `sdp:` says itself what its pictures are"]);
 }
 
 #[test]
@@ -157,8 +169,12 @@ codec = "mjpeg"
     assert_eq!(config.cameras[0].name.as_str(), "short");
     let camera = &config.cameras[1];
     assert_eq!((camera.enabled, camera.on_demand, camera.on_lost), (false, true, OnLost::Hold));
-    let options =
-        SourceOptions { quality: 55, max_frame_bytes: 2000, silence_timeout: Duration::from_secs(3) };
+    let options = SourceOptions {
+        quality: 55,
+        max_frame_bytes: 2000,
+        codec: Some(Codec::Jpeg),
+        silence_timeout: Duration::from_secs(3),
+    };
     assert_eq!(camera.options, options);
     assert!(config.warnings.iter().all(|warning| !warning.text.contains("codec")));
 }

@@ -1,4 +1,4 @@
-//! `file:` — a film of JPEGs, one JPEG, or a folder of them, shown at a steady pace.
+//! `file:` — a film of JPEGs, of H.264 or of H.265, one JPEG, or a folder of them, shown at a steady pace.
 //!
 //! Nothing is held in memory but the picture at hand: a film is read on as it is shown, and once more for each loop (the
 //! kernel keeps its pages); of a folder, one file at a time. A single picture is read once and shown again and again.
@@ -6,35 +6,36 @@
 //! pool (going there and back for each picture costs more than reading it). Refuses what is neither a file nor a folder:
 //! opening a pipe may wait for ever.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ocelli_hub::{BoxFuture, Publisher, Source, SourceError};
-use ocelli_media::mjpeg::{DropReason, Event, Framer};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use ocelli_media::ParameterSets;
+use ocelli_media::splitter::Event;
+use tokio::time::{Instant, sleep_until};
 
-use self::read::{read, read_at_hand};
-use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, whole_jpeg};
+use self::reel::{Next, Reel};
+use super::pictures::{Pictures, USUAL_INTERVAL, When};
+use super::{SourceKind, SourceOptions, SourceUrl, SpecError};
 
+mod film;
 mod read;
+mod reel;
+#[cfg(test)]
+mod tests;
 
 /// The kind's line in the registry.
 pub(super) const KIND: SourceKind = SourceKind {
     scheme: "file",
-    about: "a film of JPEGs, a JPEG or a folder of JPEGs: file:clip.mjpeg?fps=25&loop=1",
+    about: "a film of JPEGs, H.264 or H.265, a JPEG or a folder of JPEGs: file:clip.mjpeg?fps=25&loop=1",
     build,
 };
 
-/// Pictures a second, where nothing else is asked: of a film, and of single pictures.
-const FILM_FPS: f64 = 25.0;
-const STILL_FPS: f64 = 1.0;
+/// Between single pictures, where nothing else is asked.
+const STILL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most files that a folder may hold: their names are kept and sorted.
-const MOST_FILES: usize = 100_000;
+/// Who is later than this does not catch up: its pictures would come in a bunch.
+const LATE: Duration = Duration::from_millis(100);
 
 fn build(url: &SourceUrl, options: &SourceOptions) -> Result<Box<dyn Source>, SpecError> {
     url.only(&["fps", "loop"])?;
@@ -73,15 +74,11 @@ impl Source for FileSource {
 
 impl FileSource {
     async fn show(&self, out: &mut Publisher) -> Result<(), SourceError> {
-        let (path, limit) = (self.path.clone(), self.options.max_frame_bytes);
-        let mut reel = blocking(move || Reel::open(&path, limit)).await?;
-        let still = !matches!(reel, Reel::Film(_));
-        let fps = self.fps.unwrap_or(if still { STILL_FPS } else { FILM_FPS });
-        let repeat = self.repeat.unwrap_or(still);
-        let mut pace = pace(fps);
-        let mut pictures = Pictures::new(&self.options);
-        let mut shown_this_time = 0_u64;
-        pace.tick().await;
+        let (path, options) = (self.path.clone(), self.options.clone());
+        let mut reel = blocking(move || Reel::open(&path, &options)).await?;
+        let repeat = self.repeat.unwrap_or(reel.is_still());
+        let mut showing = Showing::new(self);
+        let mut shown_before = 0;
         loop {
             let next = match reel.next_at_hand()? {
                 Some(next) => next,
@@ -92,26 +89,16 @@ impl FileSource {
                 }
             };
             match next {
-                Next::Picture(jpeg) => {
-                    let shown = pictures.publish(out, jpeg, None);
-                    shown_this_time += u64::from(shown);
-                    // The last picture has its time too.
-                    pace.tick().await;
-                }
-                Next::Dropped { reason, bytes } => {
-                    pictures.drop_picture(out, reason, bytes);
-                    // A long file without pictures must not keep others from running.
-                    tokio::task::yield_now().await;
-                }
-                Next::End if shown_this_time == 0 => {
-                    let fault = pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
-                    return Err(SourceError::refused(format!(
-                        "{} holds no JPEG{fault}",
-                        self.path.display()
-                    )));
+                Next::Found(event) => showing.show(event, &reel, out).await,
+                Next::End if showing.shown == shown_before => {
+                    let fault =
+                        showing.pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+                    let what = if reel.is_still() { "no JPEG" } else { "no picture" };
+                    return Err(SourceError::refused(format!("{} holds {what}{fault}", self.path.display())));
                 }
                 Next::End if repeat => {
-                    shown_this_time = 0;
+                    shown_before = showing.shown;
+                    showing.pictures.begin_anew();
                     reel = blocking(move || reel.rewind()).await?;
                 }
                 Next::End => {
@@ -122,11 +109,51 @@ impl FileSource {
     }
 }
 
-/// Ticks `fps` times a second, first at once. A time that was missed is skipped, so that the pace stays.
-fn pace(fps: f64) -> Interval {
-    let mut pace = interval(Duration::from_secs_f64(1.0 / fps));
-    pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    pace
+/// What is shown, at its pace.
+struct Showing {
+    pictures: Pictures,
+    /// Between two pictures, where it was asked for.
+    interval: Option<Duration>,
+    /// How long all pictures so far are shown.
+    film_time: Duration,
+    /// When the next picture is due.
+    due: Instant,
+    shown: u64,
+}
+
+impl Showing {
+    fn new(source: &FileSource) -> Self {
+        Self {
+            pictures: Pictures::new(&source.options),
+            interval: source.fps.map(|fps| Duration::from_secs_f64(1.0 / fps)),
+            film_time: Duration::ZERO,
+            due: Instant::now(),
+            shown: 0,
+        }
+    }
+
+    /// Shows or counts what was found, and waits until the next picture is due: the last one has its time too.
+    async fn show(&mut self, event: Event, reel: &Reel, out: &mut Publisher) {
+        let sets = reel.parameter_sets();
+        let said = sets.and_then(ParameterSets::interval);
+        let usual = if reel.is_still() { STILL_INTERVAL } else { USUAL_INTERVAL };
+        let interval = self.interval.or(said).unwrap_or(usual);
+        let when = When::Film { since_beginning: self.film_time, interval };
+        match self.pictures.take(out, event, sets, when) {
+            Some(length) => {
+                self.shown += 1;
+                self.film_time += length;
+                self.due += length;
+                let now = Instant::now();
+                if now.saturating_duration_since(self.due) > LATE {
+                    self.due = now;
+                }
+                sleep_until(self.due).await;
+            }
+            // A long file without pictures must not keep others from running.
+            None => tokio::task::yield_now().await,
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -136,186 +163,3 @@ async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|_| Err(SourceError::lost("the reading of the file stopped")))
 }
-
-enum Next {
-    Picture(Bytes),
-    Dropped { reason: DropReason, bytes: u64 },
-    End,
-}
-
-/// What is shown.
-enum Reel {
-    Film(Box<Film>),
-    Still { picture: Bytes, shown: bool },
-    Folder { path: PathBuf, limit: usize, files: std::vec::IntoIter<PathBuf> },
-}
-
-struct Film {
-    path: PathBuf,
-    file: File,
-    limit: usize,
-    framer: Framer,
-}
-
-impl Reel {
-    fn open(path: &Path, limit: usize) -> Result<Self, SourceError> {
-        let about = fs::metadata(path).map_err(|error| in_words(path, &error))?;
-        if about.is_dir() {
-            let files = list(path)?.into_iter();
-            return Ok(Self::Folder { path: path.to_owned(), limit, files });
-        }
-        if !about.is_file() {
-            let path = path.display();
-            return Err(SourceError::refused(format!("{path} is neither a file nor a folder")));
-        }
-        if is_jpeg(path) {
-            let picture = read_picture(path, limit)?
-                .map_err(|reason| SourceError::refused(format!("{}: {reason}", path.display())))?;
-            return Ok(Self::Still { picture, shown: false });
-        }
-        Ok(Self::Film(Box::new(Film::open(path, limit)?)))
-    }
-
-    fn next(&mut self) -> Result<Next, SourceError> {
-        match self {
-            Self::Film(film) => film.next(),
-            Self::Still { shown: true, .. } => Ok(Next::End),
-            Self::Still { picture, shown } => {
-                *shown = true;
-                Ok(Next::Picture(picture.clone()))
-            }
-            // A file that was removed since the folder was listed is passed over.
-            Self::Folder { limit, files, .. } => match files.find(|file| file.exists()) {
-                Some(file) => Ok(match read_picture(&file, *limit)? {
-                    Ok(picture) => Next::Picture(picture),
-                    Err(reason) => {
-                        Next::Dropped { reason, bytes: fs::metadata(&file).map_or(0, |f| f.len()) }
-                    }
-                }),
-                None => Ok(Next::End),
-            },
-        }
-    }
-
-    /// What is next, if no disk has to be waited for.
-    fn next_at_hand(&mut self) -> Result<Option<Next>, SourceError> {
-        match self {
-            Self::Film(film) => film.next_at_hand(),
-            Self::Still { .. } => self.next().map(Some),
-            Self::Folder { .. } => Ok(None),
-        }
-    }
-
-    fn rewind(self) -> Result<Self, SourceError> {
-        match self {
-            Self::Film(film) => Ok(Self::Film(Box::new(Film::open(&film.path, film.limit)?))),
-            Self::Still { picture, .. } => Ok(Self::Still { picture, shown: false }),
-            Self::Folder { path, limit, .. } => {
-                let files = list(&path)?.into_iter();
-                Ok(Self::Folder { path, limit, files })
-            }
-        }
-    }
-}
-
-impl Film {
-    fn open(path: &Path, limit: usize) -> Result<Self, SourceError> {
-        Ok(Self {
-            path: path.to_owned(),
-            file: File::open(path).map_err(|error| in_words(path, &error))?,
-            limit,
-            framer: Framer::new(limit),
-        })
-    }
-
-    fn next(&mut self) -> Result<Next, SourceError> {
-        loop {
-            if let Some(next) = self.framed() {
-                return Ok(next);
-            }
-            let count = read(&self.file, self.framer.room()).map_err(|error| in_words(&self.path, &error))?;
-            if count == 0 {
-                return Ok(self.end());
-            }
-        }
-    }
-
-    /// As [`next`](Self::next); `None` where the disk is to be waited for.
-    fn next_at_hand(&mut self) -> Result<Option<Next>, SourceError> {
-        loop {
-            if let Some(next) = self.framed() {
-                return Ok(Some(next));
-            }
-            let count = read_at_hand(&self.file, self.framer.room());
-            match count.map_err(|error| in_words(&self.path, &error))? {
-                None => return Ok(None),
-                Some(0) => return Ok(Some(self.end())),
-                Some(_) => {}
-            }
-        }
-    }
-
-    fn framed(&mut self) -> Option<Next> {
-        self.framer.next_event().map(Next::from)
-    }
-
-    fn end(&mut self) -> Next {
-        self.framer.finish().map_or(Next::End, Next::from)
-    }
-}
-
-impl From<Event> for Next {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Frame(data) => Self::Picture(data),
-            Event::Dropped { reason, bytes } => Self::Dropped { reason, bytes },
-        }
-    }
-}
-
-/// The JPEGs of a folder in the order of their names; hidden ones are left out.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|error| in_words(folder, &error))? {
-        let path = entry.map_err(|error| in_words(folder, &error))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if is_jpeg(&path) && !hidden {
-            files.push(path);
-        }
-        if files.len() > MOST_FILES {
-            let folder = folder.display();
-            return Err(SourceError::refused(format!("{folder} holds more than {MOST_FILES} pictures")));
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
-fn is_jpeg(path: &Path) -> bool {
-    let is = |extension: &OsStr| ["jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known));
-    path.extension().is_some_and(is)
-}
-
-/// Reads one picture: the outer error is the file's, the inner one the picture's.
-fn read_picture(path: &Path, limit: usize) -> Result<Result<Bytes, DropReason>, SourceError> {
-    let file = File::open(path).map_err(|error| in_words(path, &error))?;
-    let length = file.metadata().map_or(0, |about| about.len());
-    if length > limit as u64 {
-        return Ok(Err(DropReason::TooLarge));
-    }
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(limit as u64).read_to_end(&mut bytes).map_err(|error| in_words(path, &error))?;
-    Ok(whole_jpeg(&Bytes::from(bytes)).map_err(DropReason::Damaged))
-}
-
-fn in_words(path: &Path, error: &io::Error) -> SourceError {
-    let path = path.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => SourceError::refused(format!("there is no file or folder {path}")),
-        io::ErrorKind::PermissionDenied => SourceError::refused(format!("{path} may not be read")),
-        _ => SourceError::lost(format!("{path} cannot be read: {error}")),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use ocelli_hub::Source;
+use ocelli_media::Codec;
 
 pub mod exec;
 mod file;
@@ -32,13 +33,15 @@ pub struct SourceOptions {
     pub quality: u8,
     /// Longest picture accepted, in bytes; a longer one is dropped and counted.
     pub max_frame_bytes: usize,
+    /// What the bytes of `exec:` and `file:` are; told by themselves where it is not stated. Pictures only.
+    pub codec: Option<Codec>,
     /// How long a started camera may give no picture before it counts as lost.
     pub silence_timeout: Duration,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { quality: 80, max_frame_bytes: 16 << 20, silence_timeout: Duration::from_secs(10) }
+        Self { quality: 80, max_frame_bytes: 16 << 20, codec: None, silence_timeout: Duration::from_secs(10) }
     }
 }
 

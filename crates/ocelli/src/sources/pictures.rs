@@ -1,24 +1,63 @@
-//! What every source of JPEGs does with one: announces its size, stamps it, publishes it, counts it if it is damaged.
+//! What every source of pictures does with one: announces its size, stamps it, publishes it, counts it if it is damaged.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ocelli_hub::{DropReason, Publisher};
+use ocelli_media::annexb::{self, AccessUnit};
 use ocelli_media::jpeg::{Header, JpegError, Walker};
-use ocelli_media::{Frame, MediaTime, Size, Track, TrackId, mjpeg};
+use ocelli_media::splitter::{self, Event};
+use ocelli_media::{Codec, DisplayOrder, Frame, MediaTime, ParameterSets, Size, Track, TrackId, mjpeg};
 use tokio::time::Instant;
 
 use super::SourceOptions;
 
-/// Publishes the JPEGs of one run of a source. Make a new one for each run.
+/// Publishes the pictures of one run of a source. Make a new one for each run.
 #[derive(Debug)]
 pub struct Pictures {
     max_frame_bytes: usize,
     origin: Instant,
     last_time: Option<MediaTime>,
-    size: Option<Size>,
+    /// What was announced.
+    track: Option<Track>,
+    order: DisplayOrder,
+    /// Of pictures of H.264 and H.265 as they come.
+    spacing: Spacing,
     fault: Option<String>,
 }
+
+/// When a picture's last byte was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Came {
+    /// On the clock that is never set.
+    pub at: Instant,
+    /// On the wall clock.
+    pub wall: SystemTime,
+}
+
+impl Came {
+    /// Now.
+    pub fn now() -> Self {
+        Self { at: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+/// When a picture is to be shown.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// When it came.
+    Came(Came),
+    /// So long after the film's beginning, where its pictures are shown at a steady pace.
+    Film {
+        /// When it would be shown if it were shown when it comes.
+        since_beginning: Duration,
+        /// Between two pictures.
+        interval: Duration,
+    },
+}
+
+/// Between two pictures of H.264 or H.265 that do not say it, where nothing else does.
+pub(super) const USUAL_INTERVAL: Duration = Duration::from_millis(40);
 
 impl Pictures {
     /// Media time begins now.
@@ -27,15 +66,48 @@ impl Pictures {
             max_frame_bytes: options.max_frame_bytes,
             origin: Instant::now(),
             last_time: None,
-            size: None,
+            track: None,
+            order: DisplayOrder::default(),
+            spacing: Spacing::default(),
             fault: None,
         }
+    }
+
+    /// Publishes or counts what a splitter found, whose parameter sets are `sets`. Gives for how long a picture that was published is shown, where its film says it;
+    /// `None` where none was.
+    pub fn take(
+        &mut self,
+        out: &mut Publisher,
+        event: Event,
+        sets: Option<&ParameterSets>,
+        when: When,
+    ) -> Option<Duration> {
+        match event {
+            Event::Jpeg(jpeg) => self.jpeg(out, jpeg, when, None).then_some(when.interval()),
+            Event::AccessUnit(unit) => {
+                let sets = sets.expect("who splits H.264 or H.265 has its parameter sets");
+                Some(self.access_unit(out, unit, sets, when))
+            }
+            Event::Dropped { reason, bytes } => {
+                self.drop_split(out, reason, bytes);
+                None
+            }
+        }
+    }
+
+    /// What follows begins anew with a keyframe.
+    pub fn begin_anew(&mut self) {
+        self.order.restart();
     }
 
     /// Publishes `jpeg`, which must reach from SOI to EOI as a framer gives it, and whether it did: one whose headers
     /// make no sense or that is too long is counted as dropped instead. `captured` is when the camera took it, if the
     /// camera says so; else it counts as taken now.
     pub fn publish(&mut self, out: &mut Publisher, jpeg: Bytes, captured: Option<SystemTime>) -> bool {
+        self.jpeg(out, jpeg, When::Came(Came::now()), captured)
+    }
+
+    fn jpeg(&mut self, out: &mut Publisher, jpeg: Bytes, when: When, captured: Option<SystemTime>) -> bool {
         if jpeg.len() > self.max_frame_bytes {
             self.drop_picture(out, mjpeg::DropReason::TooLarge, jpeg.len() as u64);
             return false;
@@ -47,36 +119,88 @@ impl Pictures {
                 return false;
             }
         };
-        if self.size != Some(header.size) {
+        let known = self.track.as_ref();
+        if known.is_none_or(|track| track.codec != Codec::Jpeg || track.size != Some(header.size)) {
             let (size, coding, colour) = (header.size, header.process, header.chroma());
             tracing::debug!(camera = %out.name(), %size, %coding, %colour, "pictures");
-            self.size = Some(size);
-            out.set_tracks(vec![Track::jpeg(Some(size))]);
+            self.announce(out, Track::jpeg(Some(size)));
         }
-        let captured = Some(captured.unwrap_or_else(SystemTime::now));
-        let time = self.time();
-        out.push(Frame { track: TrackId::VIDEO, time, captured, key: true, data: jpeg });
+        let (time, came) = match when {
+            When::Came(came) => (self.time(came.at), came.wall),
+            When::Film { .. } => (self.time(Instant::now()), SystemTime::now()),
+        };
+        self.push(
+            out,
+            Frame { track: TrackId::VIDEO, time, captured: captured.or(Some(came)), key: true, data: jpeg },
+        );
+        true
+    }
+
+    /// Publishes a picture of H.264 or H.265; `sets` are those that came with it or before it. Gives for how long it is shown.
+    fn access_unit(
+        &mut self,
+        out: &mut Publisher,
+        unit: AccessUnit,
+        sets: &ParameterSets,
+        when: When,
+    ) -> Duration {
+        let AccessUnit { data, key, new_parameter_sets } = unit;
+        let known = self.track.as_ref();
+        if new_parameter_sets || known.is_none_or(|track| track.codec != sets.codec()) {
+            let track = Track::video(sets.codec(), sets.size(), sets.units());
+            tracing::debug!(camera = %out.name(), codec = %track.codec, size = ?track.size, "pictures");
+            self.announce(out, track);
+        }
+        let place = self.order.place(&data, sets);
+        let (since, interval, came) = match when {
+            When::Came(came) => {
+                let learned = self.spacing.add(came.at);
+                (
+                    came.at.saturating_duration_since(self.origin),
+                    sets.interval().unwrap_or(learned),
+                    came.wall,
+                )
+            }
+            When::Film { since_beginning, interval } => (since_beginning, interval, SystemTime::now()),
+        };
+        let time = later(since, interval, place.later);
+        self.push(out, Frame { track: TrackId::VIDEO, time, captured: Some(came), key, data });
+        interval * place.fields / 2
+    }
+
+    fn announce(&mut self, out: &mut Publisher, track: Track) {
+        out.set_tracks(vec![track.clone()]);
+        self.track = Some(track);
+    }
+
+    fn push(&mut self, out: &mut Publisher, frame: Frame) {
+        out.push(frame);
         // What was wrong hours ago is not why the source ends now.
         self.fault = None;
-        true
     }
 
     /// Counts what a framer dropped: a picture as one, garbage between pictures, which is no lost picture, by its bytes.
     pub fn drop_picture(&mut self, out: &mut Publisher, reason: mjpeg::DropReason, bytes: u64) {
-        match reason {
-            mjpeg::DropReason::TooLarge => out.dropped(1, DropReason::TooLarge),
-            mjpeg::DropReason::Damaged(_) => out.dropped(1, DropReason::Damaged),
-            mjpeg::DropReason::Garbage => out.garbage(bytes),
+        self.drop_split(out, reason.into(), bytes);
+    }
+
+    fn drop_split(&mut self, out: &mut Publisher, reason: splitter::DropReason, bytes: u64) {
+        match counted_as(reason) {
+            Some(reason) => {
+                out.dropped(1, reason);
+                self.order.restart();
+            }
+            None => out.garbage(bytes),
         }
-        self.fault = Some(match reason {
-            mjpeg::DropReason::TooLarge => format!("a picture has more than {} bytes", self.max_frame_bytes),
-            other => other.to_string(),
+        self.fault = Some(match counted_as(reason) {
+            Some(DropReason::TooLarge) => format!("a picture has more than {} bytes", self.max_frame_bytes),
+            _ => reason.to_string(),
         });
     }
 
     /// The size of the pictures; `None` before the first.
     pub fn size(&self) -> Option<Size> {
-        self.size
+        self.track.as_ref().and_then(|track| track.size)
     }
 
     /// What was wrong with the last thing that became no picture, if no picture came since: for the cause that a source
@@ -85,15 +209,75 @@ impl Pictures {
         self.fault.as_deref()
     }
 
-    /// Now, on the track's clock; never the same twice.
-    fn time(&mut self) -> MediaTime {
-        let now = MediaTime::video(self.origin.elapsed());
+    /// `at` on the track's clock; never the same twice.
+    fn time(&mut self, at: Instant) -> MediaTime {
+        let now = MediaTime::video(at.saturating_duration_since(self.origin));
         let time = match self.last_time {
             Some(last) if now.ticks() <= last.ticks() => MediaTime::new(last.ticks() + 1, now.rate()),
             _ => now,
         };
         self.last_time = Some(time);
         time
+    }
+}
+
+impl When {
+    fn interval(self) -> Duration {
+        match self {
+            Self::Came(_) => Duration::ZERO,
+            Self::Film { interval, .. } => interval,
+        }
+    }
+}
+
+/// By how much pictures come apart, in the mean of the last.
+#[derive(Clone, Copy, Debug)]
+struct Spacing {
+    mean: Duration,
+    last: Option<Instant>,
+}
+
+impl Default for Spacing {
+    fn default() -> Self {
+        Self { mean: USUAL_INTERVAL, last: None }
+    }
+}
+
+impl Spacing {
+    /// The spacing now that a picture came `at`.
+    fn add(&mut self, at: Instant) -> Duration {
+        if let Some(last) = self.last.replace(at) {
+            let apart = at.saturating_duration_since(last).min(Duration::from_secs(1));
+            self.mean = (self.mean * 15 + apart) / 16;
+        }
+        self.mean
+    }
+}
+
+/// `since` the beginning and so many fields later, or earlier.
+fn later(since: Duration, interval: Duration, fields: i64) -> MediaTime {
+    let shift = interval.as_nanos() as i128 * i128::from(fields) / 2;
+    let nanos = since.as_nanos() as i128 + shift;
+    let ticks = (nanos * i128::from(MediaTime::VIDEO_RATE.get())).div_euclid(1_000_000_000);
+    MediaTime::new(ticks as i64, MediaTime::VIDEO_RATE)
+}
+
+/// As what a drop is counted; `None` is garbage.
+fn counted_as(reason: splitter::DropReason) -> Option<DropReason> {
+    use annexb::DropReason as AnnexB;
+    match reason {
+        splitter::DropReason::Jpeg(reason) => match reason {
+            mjpeg::DropReason::TooLarge => Some(DropReason::TooLarge),
+            mjpeg::DropReason::Damaged(_) => Some(DropReason::Damaged),
+            mjpeg::DropReason::Garbage => None,
+        },
+        splitter::DropReason::AnnexB(reason) => match reason {
+            AnnexB::TooLarge => Some(DropReason::TooLarge),
+            AnnexB::TooManyUnits | AnnexB::Damaged | AnnexB::Beheaded => Some(DropReason::Damaged),
+            AnnexB::NeedsKey | AnnexB::NoParameterSets => Some(DropReason::NeedsKeyframe),
+            AnnexB::Garbage => None,
+        },
+        splitter::DropReason::Unknown | splitter::DropReason::Mp4 => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ocelli_hub::{DropReason, Item, Want};
+use ocelli_media::Codec;
 
 use super::super::pictures::tests::{BASELINE, PROGRESSIVE, dropped, stream};
 use super::*;
@@ -81,6 +82,98 @@ async fn bytes_that_are_no_picture_are_named_before_the_silence_is() {
     let (error, frames, _) = run("sh -c \"echo this is no JPEG; sleep 1000\"", options).await;
     assert_eq!(frames, 0);
     assert_eq!(error.cause(), "`sh`: 16 bytes came without a whole picture: bytes that are no picture");
+}
+
+/// Parameter sets and a keyframe, and a picture that needs it; each whole, as H.264 in Annex B.
+const KEY: &[u8] = &[
+    0, 0, 0, 1, 0x67, 0x42, 0xC0, 0x0A, 0xDA, 0x0F, 0x0A, 0x69, 0xA8, 0x10, 0x10, 0, 0, 0, 1, 0x68, 0xCE, 0,
+    0, 0, 1, 0x65, 0x88, 1, 1,
+];
+const DELTA: &[u8] = &[0, 0, 0, 1, 0x41, 0x9A, 3, 3, 3, 3];
+
+#[tokio::test]
+async fn h264_is_recognised_and_its_last_picture_comes_with_the_end() {
+    let file = picture_file(&[b"starting\n", KEY, DELTA, DELTA, KEY, DELTA].concat());
+    let command = format!("cat {}", file.path().display());
+    for codec in [None, Some(Codec::H264)] {
+        let options = SourceOptions { codec, ..SourceOptions::default() };
+        let (error, frames, damaged) = run(&command, options).await;
+        assert_eq!((frames, damaged), (5, 0), "{error}");
+    }
+    let options = SourceOptions { codec: Some(Codec::Jpeg), ..SourceOptions::default() };
+    let (error, frames, _) = run(&command, options).await;
+    assert_eq!((frames, error.cause()), (0, "`cat` ended with status 0: bytes that are no picture"));
+}
+
+/// How long after a picture's last byte the picture is there, of a program that writes it and then nothing.
+#[tokio::test]
+async fn a_picture_does_not_wait_for_the_next_one() {
+    let (key, delta) = (picture_file(KEY), picture_file(DELTA));
+    let script = format!(
+        "while :; do cat {}; sleep 0.2; cat {}; sleep 0.2; done",
+        key.path().display(),
+        delta.path().display()
+    );
+    let stream = stream();
+    let mut subscriber = stream.subscribe(Want::All);
+    let mut out = stream.publish().expect("nobody else publishes");
+    let mut source =
+        super::super::build(&format!("exec:sh -c \"{script}\""), &SourceOptions::default()).expect("good");
+    let mut waits = Vec::new();
+    tokio::select! {
+        ended = source.run(&mut out) => panic!("ended: {ended:?}"),
+        () = async {
+            while waits.len() < 6 {
+                if let Item::Frame(frame) = subscriber.next().await.expect("the stream lives") {
+                    let read = frame.captured.expect("pipes are timed");
+                    waits.push((frame.key, frame.time, read.elapsed().expect("in the past")));
+                }
+            }
+        } => {}
+    }
+    assert_eq!(
+        waits.iter().map(|(key, ..)| *key).collect::<Vec<_>>(),
+        [true, false, true, false, true, false]
+    );
+    let mut sorted: Vec<_> = waits.iter().map(|(.., wait)| *wait).collect();
+    sorted.sort();
+    assert!(sorted[3] < Duration::from_millis(100), "{waits:?}");
+    for pair in waits.windows(2) {
+        let apart = pair[1].1.since(pair[0].1);
+        assert!((Duration::from_millis(150)..Duration::from_secs(5)).contains(&apart), "{apart:?}");
+    }
+    assert_eq!(dropped(&stream, DropReason::Damaged), 0);
+}
+
+#[tokio::test]
+async fn a_picture_that_comes_in_pieces_is_torn_a_few_times_at_most() {
+    let mut long = KEY.to_vec();
+    long.resize(3000, 0x55);
+    let (one, two) = (picture_file(&long[..1500]), picture_file(&long[1500..]));
+    let script = format!(
+        "for i in 1 2 3 4 5 6 7 8; do cat {}; sleep 0.05; cat {}; sleep 0.05; done",
+        one.path().display(),
+        two.path().display()
+    );
+    let stream = stream();
+    let mut out = stream.publish().expect("nobody else publishes");
+    let mut source =
+        super::super::build(&format!("exec:sh -c \"{script}\""), &SourceOptions::default()).expect("good");
+    let ended = tokio::time::timeout(DEADLINE, source.run(&mut out)).await.expect("ended in time");
+    let torn = stream.stats().garbage_bytes / 1500;
+    assert!(torn <= 2, "{torn} of 8 were torn: {ended:?}");
+    assert_eq!(stream.stats().frames, 8);
+}
+
+#[tokio::test]
+async fn mp4_is_refused_in_words() {
+    let file = picture_file(&[&[0, 0, 0, 0x18][..], b"ftypisom", &[0; 12]].concat());
+    let (error, frames, _) = run(&format!("cat {}", file.path().display()), SourceOptions::default()).await;
+    assert_eq!(frames, 0);
+    assert!(
+        error.cause().starts_with("`cat` ended with status 0: MP4, which cannot be read from"),
+        "{error}"
+    );
 }
 
 #[test]

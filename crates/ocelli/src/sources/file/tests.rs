@@ -1,10 +1,15 @@
 //! Real files and folders, whole and broken.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use ocelli_hub::{DropReason as Dropped, Item, Stream, Want};
+use ocelli_media::Frame;
 
 use super::*;
 use crate::sources::build;
@@ -12,6 +17,12 @@ use crate::sources::pictures::tests::{BASELINE, PROGRESSIVE, dropped, stream};
 
 /// Runs what `text` names until it ends or has published `most` pictures: why it ended, the pictures, the stream.
 async fn show(text: &str, most: usize) -> (Option<SourceError>, Vec<Bytes>, Arc<Stream>) {
+    let (ended, frames, stream) = show_frames(text, most).await;
+    (ended, frames.into_iter().map(|frame| frame.data).collect(), stream)
+}
+
+/// The same with all that is known of the pictures.
+async fn show_frames(text: &str, most: usize) -> (Option<SourceError>, Vec<Frame>, Arc<Stream>) {
     let stream = stream();
     let mut subscriber = stream.subscribe(Want::All);
     let mut publisher = stream.publish().expect("nobody else publishes");
@@ -24,7 +35,7 @@ async fn show(text: &str, most: usize) -> (Option<SourceError>, Vec<Bytes>, Arc<
             biased;
             item = subscriber.next() => {
                 if let Item::Frame(frame) = item.expect("the stream lives") {
-                    pictures.push(frame.data);
+                    pictures.push(frame);
                 }
             }
             end = &mut running, if ended.is_none() => ended = end.err(),
@@ -112,22 +123,84 @@ async fn errors_say_what_is_wrong_in_words() {
     assert_eq!(cause(format!("file:{path}/x.jpg")).await, format!("there is no file or folder {path}/x.jpg"));
     assert_eq!(cause(format!("file:{path}")).await, format!("{path} holds no JPEG"));
     let empty = write(&folder, "a.mjpeg", &[]);
-    assert_eq!(cause(empty).await, format!("{path}/a.mjpeg holds no JPEG"));
+    assert_eq!(cause(empty).await, format!("{path}/a.mjpeg holds no picture"));
     let text = write(&folder, "b.mjpeg", &[b"hello"]);
-    assert_eq!(cause(text).await, format!("{path}/b.mjpeg holds no JPEG: bytes that are no picture"));
+    assert_eq!(cause(text).await, format!("{path}/b.mjpeg holds no picture: bytes that are no picture"));
     let broken = write(&folder, "c.jpg", &[&BASELINE[..900]]);
     assert_eq!(
         cause(broken).await,
         format!("{path}/c.jpg: a damaged picture: byte 900: the bytes end within the picture (T.81 B.2.1)")
     );
     let pipe = folder.path().join("pipe");
-    let made =
-        std::process::Command::new("mkfifo").arg(OsStr::from_bytes(pipe.as_os_str().as_bytes())).status();
+    let made = Command::new("mkfifo").arg(OsStr::from_bytes(pipe.as_os_str().as_bytes())).status();
     assert!(made.expect("mkfifo runs").success());
     assert_eq!(
         cause(format!("file:{path}/pipe")).await,
         format!("{path}/pipe is neither a file nor a folder")
     );
+}
+
+/// Has FFmpeg make a film of 160x120 at 50 pictures a second.
+fn film(folder: &tempfile::TempDir, name: &str, arguments: &str) -> String {
+    let path = folder.path().join(name);
+    let made = Command::new("ffmpeg")
+        .args("-v error -y -f lavfi -i testsrc2=size=160x120:rate=50".split_whitespace())
+        .args(arguments.split_whitespace())
+        .arg(&path)
+        .status();
+    assert!(made.expect("FFmpeg is installed").success());
+    format!("file:{}", path.display())
+}
+
+/// The times of frames in the order in which they are shown, in milliseconds from the first.
+fn shown_at(frames: &[Frame]) -> Vec<i64> {
+    let mut ticks: Vec<i64> = frames.iter().map(|frame| frame.time.ticks()).collect();
+    ticks.sort_unstable();
+    ticks.iter().map(|at| (at - ticks[0]) / 90).collect()
+}
+
+#[tokio::test]
+async fn h264_and_h265_are_shown_at_their_own_pace_and_order_and_loop_on_one_line_of_time() {
+    let folder = folder();
+    for (name, encoder) in [
+        ("a.h264", "-c:v libx264 -x264-params keyint=10:bframes=3:b-adapt=0:scenecut=0"),
+        ("a.h265", "-c:v libx265 -x265-params log-level=none:pools=2:keyint=10:bframes=3:open-gop=0"),
+        ("aud.264", "-c:v libx264 -x264-params aud=1:slices=4:keyint=10:bframes=0"),
+        // The end of what is none of their business is not looked at.
+        ("film", "-c:v libx264 -x264-params keyint=10:bframes=3:b-adapt=0:scenecut=0 -f h264"),
+    ] {
+        let text = film(&folder, name, &format!("-frames:v 20 {encoder}"));
+        let start = Instant::now();
+        let (ended, frames, stream) = show_frames(&text, 99).await;
+        assert!(start.elapsed() >= Duration::from_millis(380), "{name} took {:?}", start.elapsed());
+        assert!(ended.expect("it ends").cause().ends_with("has come to its end"));
+        let expected: Vec<i64> = (0..20).map(|at| at * 20).collect();
+        assert_eq!(shown_at(&frames), expected, "{name}");
+        assert_eq!(frames.iter().filter(|frame| frame.key).count(), 2, "{name}");
+        let stats = stream.stats();
+        assert_eq!((stats.dropped.iter().map(|(_, count)| count).sum::<u64>(), stats.garbage_bytes), (0, 0));
+        let track = &stats.tracks.expect("announced")[0];
+        assert_eq!(track.size.map(|size| size.to_string()).as_deref(), Some("160x120"));
+
+        let (ended, frames, _) = show_frames(&format!("{text}?loop=1&fps=200"), 60).await;
+        assert_eq!(ended, None);
+        let expected: Vec<i64> = (0..60).map(|at| at * 5).collect();
+        assert_eq!(shown_at(&frames), expected, "{name}");
+        assert!(frames[20].key && frames[40].key && frames[20].data == frames[0].data, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_film_of_h264_goes_on_at_the_next_keyframe() {
+    let folder = folder();
+    let text = film(&folder, "a.h264", "-frames:v 20 -c:v libx264 -x264-params keyint=10:bframes=0 -f h264");
+    let path = folder.path().join("a.h264");
+    let whole = fs::read(&path).expect("it was written");
+    // In the middle, as a recording that was begun late.
+    fs::write(&path, &whole[40..]).expect("written");
+    let (ended, frames, stream) = show_frames(&format!("{text}?fps=500"), 99).await;
+    assert!(ended.is_some() && frames.len() == 10 && frames[0].key, "{} came", frames.len());
+    assert!(dropped(&stream, Dropped::NeedsKeyframe) > 0);
 }
 
 #[test]
