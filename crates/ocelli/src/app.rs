@@ -8,7 +8,8 @@ use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, St
 
 use crate::connections::Connections;
 use crate::notice;
-use crate::outputs::rtp::{Push, PushAddress, RtpOptions};
+use crate::outputs::rtp::{Push, PushAddress, Reencode, RtpOptions};
+use crate::outputs::rtsp::Rtsp;
 use crate::transcode::Recoder;
 use crate::viewers::{SentTotals, Viewers};
 
@@ -19,6 +20,8 @@ pub struct App {
     pub cameras: Vec<Arc<CameraEntry>>,
     /// Who watches.
     pub viewers: Arc<Viewers>,
+    /// The RTSP server.
+    pub rtsp: Rtsp,
     /// The listener's connections.
     pub connections: Arc<Connections>,
     /// When the program started.
@@ -98,6 +101,11 @@ impl CameraEntry {
     /// Its way to the worker that re-encodes its pictures.
     pub fn recoder(&self) -> &Recoder {
         &self.recoder
+    }
+
+    /// Where pictures that RTP cannot carry are encoded anew, if they are to be.
+    pub fn rtp_recoder(&self) -> Option<Recoder> {
+        (self.rtp.reencode == Reencode::Auto).then(|| self.recoder.clone())
     }
 
     /// The targets that it is pushed to, in the order in which they were given.

@@ -5,13 +5,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Config, ConfigErrors, LogLevel, Surroundings};
+use crate::config::{self, Config, ConfigErrors, LogLevel, RtspListen, Surroundings};
 
 mod probe;
 
@@ -55,9 +55,12 @@ pub struct ServeArgs {
     /// HTTP port [default: 8080; 0 takes a free one]
     #[arg(long, short, value_name = "N")]
     pub port: Option<u16>,
-    /// Address to listen on [default: 0.0.0.0]
+    /// Address to listen on, for RTSP as well [default: 0.0.0.0]
     #[arg(long, short, value_name = "ADDRESS")]
     pub address: Option<IpAddr>,
+    /// Where to serve RTSP, as ADDRESS:PORT or a port, or `off` [default: 0.0.0.0:8554; port 0 takes a free one]
+    #[arg(long, value_name = "ADDRESS", value_parser = rtsp_flag)]
+    pub rtsp: Option<RtspFlag>,
     /// Viewers at the same time [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_clients: Option<u32>,
@@ -82,6 +85,15 @@ pub struct ServeArgs {
     /// What a predecessor called its mode; -mode is understood as well
     #[arg(long, hide = true)]
     pub mode: Option<Mode>,
+}
+
+/// Where RTSP is to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtspFlag {
+    /// Nowhere.
+    Off,
+    /// Here.
+    At(SocketAddr),
 }
 
 /// The modes of a predecessor, which served one protocol at a time.
@@ -143,6 +155,14 @@ fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
             }
         })
         .collect()
+}
+
+fn rtsp_flag(text: &str) -> Result<RtspFlag, String> {
+    if text == "off" {
+        return Ok(RtspFlag::Off);
+    }
+    let expected = "expected an IP address and a port such as 0.0.0.0:8554, or `off`";
+    config::listen_address(text).map(RtspFlag::At).ok_or_else(|| expected.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -229,7 +249,11 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "    pushed to {target}")?;
         }
     }
-    writeln!(out, "HTTP on {}, up to {} viewers", config.http, config.limits.viewers)
+    let rtsp = match config.rtsp_listen {
+        RtspListen::Off => "no RTSP".to_owned(),
+        RtspListen::Usual(address) | RtspListen::At(address) => format!("RTSP on {address}"),
+    };
+    writeln!(out, "HTTP on {}, {rtsp}, up to {} viewers", config.http, config.limits.viewers)
 }
 
 #[cfg(test)]

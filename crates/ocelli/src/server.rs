@@ -1,6 +1,7 @@
 //! `ocelli serve`: from a checked configuration to running cameras and a listener, and back to nothing.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, CameraEntry, CameraSetup};
 use crate::children;
-use crate::config::{CameraConfig, Config};
+use crate::config::{CameraConfig, Config, RtspListen};
 use crate::connections::Connections;
 use crate::http::{self, ListenerLimits, state_name};
 use crate::log;
 use crate::open_files;
 use crate::outputs::rtp::RtpOptions;
+use crate::outputs::rtsp::{self, Rtsp};
 use crate::viewers::Viewers;
 
 /// How long cameras' processes may take to end once the program is asked to.
@@ -59,16 +61,22 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         format!("cannot listen on http://{} (another program may: try --port)", config.http)
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
+    let rtsp_listener = listen_for_rtsp(config.rtsp_listen).await?;
     let app = start(config);
+    if let Some(address) = rtsp_listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        // It is told once.
+        let _ = app.rtsp.listens.set(address);
+    }
     let router = http::router(app.clone(), &config.cors, &machine_name());
     let limits = ListenerLimits {
         connections: config.limits.connections,
         head_bytes: config.limits.request_head_bytes,
         head_timeout: config.limits.request_timeout,
     };
-    greet(config, address);
+    greet(config, address, &app);
     tokio::select! {
         () = http::serve(listener, router, app.connections.clone(), limits) => {}
+        () = serve_rtsp(rtsp_listener, &app, config) => {}
         () = log_statistics(&app, config.stats_interval) => {}
         () = stopping => {}
     }
@@ -90,12 +98,44 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The listener of RTSP. A usual port that another program has is left to it.
+async fn listen_for_rtsp(listen: RtspListen) -> anyhow::Result<Option<TcpListener>> {
+    match listen {
+        RtspListen::Off => Ok(None),
+        RtspListen::Usual(address) => match TcpListener::bind(address).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                tracing::warn!(
+                    "no RTSP: cannot listen on {address}: {error} (another program may: try --rtsp)"
+                );
+                Ok(None)
+            }
+        },
+        RtspListen::At(address) => {
+            let listener = TcpListener::bind(address).await;
+            listener
+                .with_context(|| {
+                    format!("cannot listen on rtsp://{address} (another program may: try --rtsp)")
+                })
+                .map(Some)
+        }
+    }
+}
+
+async fn serve_rtsp(listener: Option<TcpListener>, app: &Arc<App>, config: &Config) {
+    match listener {
+        Some(listener) => rtsp::serve(listener, app.clone(), config.rtsp.clone()).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn start(config: &Config) -> Arc<App> {
     let cameras = config.cameras.iter().filter(|camera| camera.enabled);
     let bounds = Bounds { pieces: config.limits.buffer_size, bytes: RING_BYTES };
     Arc::new(App {
         cameras: cameras.map(|camera| CameraEntry::start(setup(camera, bounds, config.rtp))).collect(),
         viewers: Viewers::new(config.limits.viewers),
+        rtsp: Rtsp::default(),
         connections: Arc::<Connections>::default(),
         started: Instant::now(),
     })
@@ -119,13 +159,25 @@ fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup 
 }
 
 /// Says what is shown and where. To nobody, if whoever started the program has closed its standard output.
-fn greet(config: &Config, address: std::net::SocketAddr) {
+fn greet(config: &Config, address: SocketAddr, app: &App) {
     let chosen = config.chosen.iter().map(|sentence| format!("{sentence}\n")).collect::<String>();
-    let _ = writeln!(std::io::stdout(), "{chosen}Open {} to watch.", page_address(address));
+    let rtsp =
+        rtsp_address(app).map(|address| format!("Players find it at {address}.\n")).unwrap_or_default();
+    let _ = writeln!(std::io::stdout(), "{chosen}{rtsp}Open {} to watch.", page_address(address));
+}
+
+/// Where a player finds the first camera, if there is RTSP.
+fn rtsp_address(app: &App) -> Option<String> {
+    let (listens, camera) = (app.rtsp.listens.get()?, app.first()?.name());
+    Some(if listens.ip().is_unspecified() {
+        format!("rtsp://{}:{}/{camera}", machine_name(), listens.port())
+    } else {
+        format!("rtsp://{listens}/{camera}")
+    })
 }
 
 /// Where a browser finds the page: a listener on every address is reached by this machine's own name.
-fn page_address(address: std::net::SocketAddr) -> String {
+fn page_address(address: SocketAddr) -> String {
     if !address.ip().is_unspecified() {
         return format!("http://{address}/");
     }

@@ -32,6 +32,8 @@ pub struct Full {
 pub enum ViewerKind {
     /// `multipart/x-mixed-replace` over HTTP.
     HttpMjpeg,
+    /// RTSP, with packets in the connection.
+    RtspTcp,
 }
 
 impl ViewerKind {
@@ -39,6 +41,7 @@ impl ViewerKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HttpMjpeg => "http-mjpeg",
+            Self::RtspTcp => "rtsp-tcp",
         }
     }
 }
@@ -185,6 +188,12 @@ impl Viewer {
         if passed_over > before {
             self.skipped(passed_over - before);
         }
+    }
+
+    /// Something else than a picture went out.
+    pub fn sent_bytes(&self, bytes: u64) {
+        self.stats.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The viewer was too slow for this many pictures.

@@ -36,7 +36,7 @@ impl Server {
     fn start(arguments: &[&str]) -> Self {
         let mut child = ocelli()
             .args(arguments)
-            .args(["--port", "0", "--address", "127.0.0.1"])
+            .args(["--port", "0", "--address", "127.0.0.1", "--rtsp", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");

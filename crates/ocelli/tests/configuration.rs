@@ -133,6 +133,9 @@ fn described(key: &Key) -> (String, String) {
     match key.kind {
         Kind::Text => ("text".into(), String::new()),
         Kind::Address(default) => ("`\"address:port\"` or a port".into(), code(&format!("\"{default}\""))),
+        Kind::AddressOrOff(default) => {
+            ("`\"address:port\"`, a port or `\"off\"`".into(), code(&format!("\"{default}\"")))
+        }
         Kind::Flag(default) => ("`true` or `false`".into(), code(&default.to_string())),
         Kind::Integer(least, most, default) => (
             format!("{least} to {most}"),

@@ -7,9 +7,9 @@ use super::problem::Problem;
 use super::reader::Reader;
 use super::section::Text;
 use super::value::short;
-use super::{CameraConfig, Config, LogLevel, Place, Surroundings, default_name};
+use super::{CameraConfig, Config, LogLevel, Place, RtspListen, Surroundings, default_name};
 use crate::capture;
-use crate::cli::{Mode, ServeArgs};
+use crate::cli::{Mode, RtspFlag, ServeArgs};
 use crate::sources::hide_user;
 
 pub(super) fn apply(
@@ -20,6 +20,17 @@ pub(super) fn apply(
 ) {
     if let Some(address) = args.address {
         config.http.set_ip(address);
+    }
+    match args.rtsp {
+        Some(RtspFlag::Off) => config.rtsp_listen = RtspListen::Off,
+        Some(RtspFlag::At(address)) => config.rtsp_listen = RtspListen::At(address),
+        None => {
+            if let (Some(address), RtspListen::Usual(at) | RtspListen::At(at)) =
+                (args.address, &mut config.rtsp_listen)
+            {
+                at.set_ip(address);
+            }
+        }
     }
     if let Some(port) = args.port {
         config.http.set_port(port);

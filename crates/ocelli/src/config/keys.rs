@@ -22,6 +22,8 @@ pub enum Kind {
     Text,
     /// `"address:port"`, `":port"` or a bare port.
     Address(&'static str),
+    /// The same, or `"off"`.
+    AddressOrOff(&'static str),
     /// `true` or `false`.
     Flag(bool),
     /// A whole number within bounds; the default stands last.
@@ -69,11 +71,10 @@ pub const LISTEN: Table = Table {
             Kind::Address("0.0.0.0:8080"),
             "Address and port of the web page, MJPEG, snapshots and the API. Port 0 takes any free port.",
         ),
-        planned(
+        key(
             "rtsp",
-            Kind::Address("0.0.0.0:8554"),
-            "the RTSP server",
-            "Address and port of the RTSP server.",
+            Kind::AddressOrOff("0.0.0.0:8554"),
+            "Address and port of the RTSP server, or `\"off\"`. Port 0 takes any free port.",
         ),
         planned(
             "webrtc",
@@ -176,6 +177,37 @@ pub const RTP: Table = Table {
     ],
 };
 
+/// `[rtsp_server]`
+pub const RTSP_SERVER: Table = Table {
+    name: "rtsp_server",
+    about: "How cameras are served by RTSP.",
+    keys: &[
+        key("tcp", Kind::Flag(true), "Whether packets may travel within the connection."),
+        key(
+            "mtu",
+            Kind::Integer(256, 65_535, Some(1400)),
+            "Longest packet, in bytes, with the headers of RTP, UDP and IP.",
+        ),
+        key(
+            "connections",
+            Kind::Integer(1, 1_000_000, None),
+            "How many connections may be open at the same time; further ones are closed. Default: as `connections` in \
+             `[limits]`.",
+        ),
+        key(
+            "half_open_per_address",
+            Kind::Integer(1, 1_000_000, Some(64)),
+            "How many connections of one address may be without a request for more than a second; further ones of that \
+             address are closed.",
+        ),
+        key(
+            "sessions_per_address",
+            Kind::Integer(1, 1_000_000, None),
+            "How many sessions one address may have at the same time. Default: as `viewers` in `[limits]`.",
+        ),
+    ],
+};
+
 /// `[cameras.NAME]`
 pub const CAMERA: Table = Table {
     name: "cameras",
@@ -237,7 +269,7 @@ pub const CAMERA: Table = Table {
 };
 
 /// Every table of our own format but `[cameras.NAME]`.
-pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG, RTP];
+pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG, RTP, RTSP_SERVER];
 
 /// Names that people write for a key that is called otherwise here.
 pub(super) const OTHER_NAMES: &[(&str, &str)] = &[

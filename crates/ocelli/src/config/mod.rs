@@ -14,6 +14,7 @@ use ocelli_hub::{OnLost, Source, StreamName};
 use crate::capture::Machine;
 use crate::cli::ServeArgs;
 use crate::outputs::rtp::{PushAddress, RtpOptions};
+use crate::outputs::rtsp::RtspOptions;
 use crate::sources::{self, SourceOptions, hide_user};
 
 mod environment;
@@ -44,6 +45,10 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where HTTP is served. Port 0 means any free port.
     pub http: SocketAddr,
+    /// Where RTSP is served, if it is.
+    pub rtsp_listen: RtspListen,
+    /// How cameras are served by RTSP.
+    pub rtsp: RtspOptions,
     /// What the server may use.
     pub limits: Limits,
     /// Whose pages may read from the server.
@@ -61,6 +66,17 @@ pub struct Config {
     pub chosen: Option<String>,
     /// What the owner should know.
     pub warnings: Vec<Warning>,
+}
+
+/// Where RTSP is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtspListen {
+    /// Nowhere.
+    Off,
+    /// Here if that can be, for nobody asked for it: another program may be there already.
+    Usual(SocketAddr),
+    /// Here, as the owner has said. Port 0 means any free port.
+    At(SocketAddr),
 }
 
 /// What the server may use.
@@ -268,6 +284,11 @@ fn planned_warning(uses: &[reader::PlannedUse]) -> Option<Warning> {
         place: None,
         text: format!("asked for and not there yet, so left out: {}", list.join("; ")),
     })
+}
+
+/// An address to listen on, as the file has them: `address:port`, `:port` or a bare port.
+pub(crate) fn listen_address(text: &str) -> Option<SocketAddr> {
+    value::address(text)
 }
 
 fn read(path: &Path) -> Result<String, Problem> {

@@ -1,4 +1,4 @@
-//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[cameras.NAME]`.
+//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[rtsp_server]`, `[cameras.NAME]`.
 
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use super::problem::Problem;
 use super::reader::{Reader, in_file_order, unknown_table};
 use super::section::{Section, Text};
 use super::value::short;
-use super::{CameraConfig, Config, Cors, Limits, LogLevel, SourceText, Surroundings};
+use super::{CameraConfig, Config, Cors, Limits, LogLevel, RtspListen, SourceText, Surroundings};
 use crate::cli::Mode;
 use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
+use crate::outputs::rtsp::RtspOptions;
 use crate::sources::{self, SourceOptions, SourceUrl, hide_user};
 
 /// In the place of a number that depends on others, until all of them are known.
@@ -34,6 +35,13 @@ pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
             limits.connections, limits.viewers
         );
         reader.warn(None, text);
+    }
+    let rtsp = &mut config.rtsp;
+    if rtsp.connections == UNSET {
+        rtsp.connections = limits.connections;
+    }
+    if rtsp.sessions_per_address == UNSET {
+        rtsp.sessions_per_address = limits.viewers;
     }
     if !config.cameras.is_empty() && config.cameras.iter().all(|camera| !camera.enabled) {
         reader.warn(None, "every camera is disabled");
@@ -77,9 +85,16 @@ pub(super) fn read(
     let http = reader.top(root, keys::HTTP);
     let log = reader.top(root, keys::LOG);
     let rtp_section = reader.top(root, keys::RTP);
+    let rtsp_section = reader.top(root, keys::RTSP_SERVER);
     let mut config = Config {
         file: None,
         http: listen.address("http").unwrap_or_else(|| ([0, 0, 0, 0], 8080).into()),
+        rtsp_listen: match (listen.address_unless_off("rtsp"), listen.place_of("rtsp")) {
+            (None, _) => RtspListen::Off,
+            (Some(address), None) => RtspListen::Usual(address),
+            (Some(address), Some(_)) => RtspListen::At(address),
+        },
+        rtsp: rtsp(&rtsp_section),
         limits: Limits {
             viewers: limits.integer("viewers").unwrap_or(100),
             connections: limits.integer("connections").unwrap_or(UNSET),
@@ -303,6 +318,19 @@ fn rtp(section: &Section) -> RtpOptions {
         },
         min_fps: section.integer("min_fps").unwrap_or(default.min_fps),
         min_quality: section.integer("min_quality"),
+    }
+}
+
+fn rtsp(section: &Section) -> RtspOptions {
+    let default = RtspOptions::default();
+    RtspOptions {
+        tcp: section.flag("tcp"),
+        mtu: section.integer("mtu").unwrap_or(default.mtu),
+        connections: section.integer("connections").unwrap_or(UNSET),
+        half_open_per_address: section
+            .integer("half_open_per_address")
+            .unwrap_or(default.half_open_per_address),
+        sessions_per_address: section.integer("sessions_per_address").unwrap_or(UNSET),
     }
 }
 

@@ -52,7 +52,7 @@ fn or_variable(mut number: Value, range: Value) -> Value {
 fn value(key: &Key) -> Value {
     let mut described = match key.kind {
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
-        Kind::Address(default) => json!({
+        Kind::Address(default) | Kind::AddressOrOff(default) => json!({
             "anyOf": [{ "type": "string" }, { "type": "integer", "minimum": 0, "maximum": 65_535 }],
             "default": default,
         }),

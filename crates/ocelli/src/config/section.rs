@@ -26,6 +26,7 @@ pub(super) enum Value {
     Seconds(f64),
     Flag(bool),
     Address(SocketAddr),
+    Off,
     Unread,
 }
 
@@ -94,6 +95,16 @@ impl Section {
         match (self.values.get(name), self.key(name).kind) {
             (Some((_, Value::Address(found))), _) => Some(*found),
             (_, Kind::Address(default)) => address(default),
+            _ => None,
+        }
+    }
+
+    /// An address, or its default, unless it is off.
+    pub(super) fn address_unless_off(&self, name: &str) -> Option<SocketAddr> {
+        match (self.values.get(name), self.key(name).kind) {
+            (Some((_, Value::Address(found))), _) => Some(*found),
+            (Some((_, Value::Off)), _) => None,
+            (_, Kind::AddressOrOff(default)) => address(default),
             _ => None,
         }
     }

@@ -90,11 +90,8 @@ source = "pattern:?width=1280&height=720&fps=30"
     assert_eq!(config.cameras[0].push[0].to_string(), "rtp://192.168.1.100:5000?dscp=46&ssrc=0x12345678");
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     let warning = config.warnings[0].to_string();
-    for part in [
-        "the RTSP server (`listen.rtsp` in line 3)",
-        "WebRTC (`listen.webrtc` in line 4)",
-        "the RTSP client (`cameras.yard.transport` in line 15",
-    ] {
+    for part in ["WebRTC (`listen.webrtc` in line 4)", "the RTSP client (`cameras.yard.transport` in line 15"]
+    {
         assert!(warning.contains(part), "{part} in {warning}");
     }
     assert!(!format!("{config:?}").contains("secret"));
@@ -202,7 +199,7 @@ source = 5
     );
     let expected = [
         r#"cameras.toml:2:8: listen.http: found "0.0.0.0"; expected an IP address and a port such as "0.0.0.0:8080""#,
-        "cameras.toml:3:2: limit: unknown table; did you mean `limits`?; expected one of listen, limits, http, log, rtp, cameras",
+        "cameras.toml:3:2: limit: unknown table; did you mean `limits`?; expected one of listen, limits, http, log, rtp, rtsp_server, cameras",
         r#"cameras.toml:5:11: limits.viewers: found "many"; expected a whole number from 1 to 1000000"#,
         "cameras.toml:6:10: cameras.front: the key `source` is missing",
         "cameras.toml:7:1: cameras.front.sorce: unknown key; did you mean `source`?",

@@ -76,6 +76,13 @@ impl Values<'_> {
                     .map(Value::Address)
                     .ok_or_else(|| Wrong::Expected(format!("an IP address and a port such as \"{example}\"")))
             }
+            Kind::AddressOrOff(example) => {
+                if text.as_ref().is_some_and(|text| text.text == "off") {
+                    return Ok(Value::Off);
+                }
+                let expected = format!("an IP address and a port such as \"{example}\", or \"off\"");
+                self.convert(Kind::Address(example), value, text).map_err(|_| Wrong::Expected(expected))
+            }
             Kind::Texts => match (text, value) {
                 (Some(text), _) => Ok(Value::Texts(vec![text])),
                 (None, DeValue::Array(list)) => self.texts(list).map(Value::Texts).map_err(Wrong::Because),

@@ -25,6 +25,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use accept::{ListenerLimits, serve};
 pub use error::ApiError;
+pub(crate) use patience::close;
 pub use push::push_dropped;
 pub use socket::tune;
 pub use status::{dropped, state_name};

@@ -89,7 +89,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
 /// Closes a connection whose last answer is written. Closing while there is something to read would reset it, and a
 /// client that is still sending would lose the answer: what it sends is thrown away for a second at most.
-pub(super) async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(crate) async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let closing = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LAST_BYTES), &mut tokio::io::sink()).await

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::error::{ApiError, camera_called};
 use super::push::PushView;
 use crate::app::{App, CameraEntry};
+use crate::connections::Connections;
 use crate::log;
 use crate::process::ProcessStats;
 use crate::transcode::RecoderStats;
@@ -123,6 +124,7 @@ struct StatsView {
     uptime_seconds: f64,
     process: ProcessStats,
     connections: ConnectionsView,
+    rtsp: RtspView,
     viewers_limit: usize,
     viewers_refused: u64,
     log_lines_dropped: u64,
@@ -135,6 +137,19 @@ struct ConnectionsView {
     open: usize,
     accepted: u64,
     refused: u64,
+}
+
+impl ConnectionsView {
+    fn of(connections: &Connections) -> Self {
+        Self { open: connections.open(), accepted: connections.accepted(), refused: connections.refused() }
+    }
+}
+
+/// The RTSP server, as `/stats` shows it.
+#[derive(Debug, Serialize)]
+struct RtspView {
+    listens: Option<String>,
+    connections: ConnectionsView,
 }
 
 #[derive(Debug, Serialize)]
@@ -157,10 +172,10 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: app.started.elapsed().as_secs_f64(),
         process: ProcessStats::read(),
-        connections: ConnectionsView {
-            open: app.connections.open(),
-            accepted: app.connections.accepted(),
-            refused: app.connections.refused(),
+        connections: ConnectionsView::of(&app.connections),
+        rtsp: RtspView {
+            listens: app.rtsp.listens.get().map(ToString::to_string),
+            connections: ConnectionsView::of(&app.rtsp.connections),
         },
         viewers_limit: app.viewers.limit(),
         viewers_refused: app.viewers.refused(),

@@ -255,7 +255,14 @@ fn a_snapshot_of_a_camera_that_holds_is_its_last_picture_with_its_time() {
 fn a_camera_program_has_the_limit_of_open_files_that_the_server_was_started_with() {
     let mut limited = std::process::Command::new("sh");
     limited.env_remove("RUST_LOG").args(["-c", "ulimit -Sn 300; exec \"$0\" \"$@\""]);
-    limited.arg(crate::server::command().get_program()).args(["--port", "0", "--address", "127.0.0.1"]);
+    limited.arg(crate::server::command().get_program()).args([
+        "--port",
+        "0",
+        "--address",
+        "127.0.0.1",
+        "--rtsp",
+        "off",
+    ]);
     let source = shell("sleep 0.2; echo limit $(ulimit -n) >&2; exit 1");
     let server = Server::of(limited.args(["--camera", &format!("cam={source}")]), None);
     server.lost_for("cam", "limit 300");
@@ -305,7 +312,18 @@ fn a_log_that_nobody_reads_any_more_loses_no_camera() {
     let file = picture("baseline.jpg");
     let mut command = crate::server::command();
     let source = format!("cam={}", shell(&format!("cat {file}; sleep 0.2; exit 1")));
-    command.args(["--port", "0", "--address", "127.0.0.1", "--camera", &source, "--log-level", "trace"]);
+    command.args([
+        "--port",
+        "0",
+        "--address",
+        "127.0.0.1",
+        "--rtsp",
+        "off",
+        "--camera",
+        &source,
+        "--log-level",
+        "trace",
+    ]);
     let mut server = Server::with_closed_log(&mut command);
     until("it is started again and again", || server.stats_of("cam")["restarts"].as_u64() >= Some(2));
     assert_eq!(server.terminate().code, Some(0));
@@ -317,7 +335,18 @@ fn a_log_that_nobody_empties_holds_up_nobody() {
     // Some megabytes of log, each line of which the server repeats.
     let source =
         "cam=exec:sh -c 'head -c 4000000 /dev/zero | tr \"\\0\" x | fold -w 200 >&2; exec sleep 1000'";
-    command.args(["--port", "0", "--address", "127.0.0.1", "--camera", source, "--camera", STEADY]);
+    command.args([
+        "--port",
+        "0",
+        "--address",
+        "127.0.0.1",
+        "--rtsp",
+        "off",
+        "--camera",
+        source,
+        "--camera",
+        STEADY,
+    ]);
     let (mut server, _unread) = Server::with_unread_log(command.args(["--log-level", "trace"]));
     until("lines are dropped", || server.stats()["log_lines_dropped"].as_u64() >= Some(1));
     steady_misses_nothing(&server, Duration::from_secs(2));

@@ -79,7 +79,18 @@ fn a_predecessors_command_line_works_as_it_stands() {
     // Its flags, all of them.
     let server = Server::of(
         command()
-            .args(["--port", "0", "--address", "127.0.0.1", "--max-clients", "2", "--buffer-size", "4"])
+            .args([
+                "--port",
+                "0",
+                "--address",
+                "127.0.0.1",
+                "--rtsp",
+                "off",
+                "--max-clients",
+                "2",
+                "--buffer-size",
+                "4",
+            ])
             .args(["--stats-interval", "1", "--log-level", "debug", "--verbose", "--camera-cmd", "ffmpeg"])
             .arg("--camera-args=-re -f lavfi -i testsrc2=size=320x240:rate=10 -c:v mjpeg -f mjpeg -"),
         None,

@@ -236,7 +236,7 @@ fn alone(worker: Option<&Hello>, configuration: &str) -> (Server, String) {
     let file = write(&directory, "ocelli.toml", configuration.as_bytes());
     let mut alone = Command::new(&program);
     alone.env_remove("RUST_LOG").stdin(Stdio::null());
-    alone.args(["--port", "0", "--address", "127.0.0.1", "--config"]).arg(file);
+    alone.args(["--port", "0", "--address", "127.0.0.1", "--rtsp", "off", "--config"]).arg(file);
     let beside = directory.path().display().to_string();
     (Server::of(&mut alone, Some(directory)), beside)
 }

@@ -45,7 +45,12 @@ pub(crate) fn command() -> Command {
 impl Server {
     /// Starts it with `arguments` and waits until it says where it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::of(command().args(["--port", "0", "--address", "127.0.0.1"]).args(arguments), None)
+        Self::of(
+            command()
+                .args(["--port", "0", "--address", "127.0.0.1", "--rtsp", "127.0.0.1:0"])
+                .args(arguments),
+            None,
+        )
     }
 
     /// Starts it with one camera called `cam` and the steady one.
@@ -59,7 +64,9 @@ impl Server {
         let file = directory.path().join("ocelli.toml");
         std::fs::write(&file, toml).unwrap();
         let mut command = command();
-        command.args(["--port", "0", "--address", "127.0.0.1", "--config"]).arg(&file);
+        command
+            .args(["--port", "0", "--address", "127.0.0.1", "--rtsp", "127.0.0.1:0", "--config"])
+            .arg(&file);
         Self::of(&mut command, Some(directory))
     }
 

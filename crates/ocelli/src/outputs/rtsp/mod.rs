@@ -1,5 +1,125 @@
 //! The RTSP server (RFC 2326): cameras as `rtsp://host:8554/{cam}`.
+//!
+//! A picture's packets are laid once for all readers of a camera ([`RtspBursts`], a derived stream). A connection is one task: it
+//! drives the state machine of [`ocelli_proto::rtsp::server`], which knows no socket, and while its client plays it writes each
+//! picture from the one shared buffer by one system call. What cannot be taken in time is left out by whole groups of pictures.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `bursts` | pictures and sound as they stand in connections |
+//! | `listen` | connections come, and which are refused |
+//! | `connection` | one connection: what is read, and the answers |
+//! | `describe` | which camera, and its description |
+//! | `play` | SETUP and PLAY: places, and where a reader begins |
+//! | `reader` | what a client that plays gets next |
+//! | `writing` | bytes on their way into a connection |
+//! | `session` | who plays, for others to see and to end |
+//!
+//! Refused: addresses that ask for another size, quality or codec than the camera's (501), and streams that clients want to send.
 
 mod bursts;
+mod connection;
+mod describe;
+mod gate;
+mod listen;
+mod play;
+mod reader;
+mod session;
+mod writing;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use ocelli_proto::rtsp::server::Settings;
 
 pub use bursts::{Laid, LeftOut, Piece, RtspBursts, TrackNumbers, clock_rate, payload_type};
+pub use listen::serve;
+pub use session::{Ended, Session, Sessions};
+
+use crate::app::{App, CameraEntry};
+use crate::connections::Connections;
+use gate::Door;
+use listen::Doorway;
+
+/// How cameras are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtspOptions {
+    /// Packets may travel within the connection.
+    pub tcp: bool,
+    /// Longest packet with the headers of RTP, UDP and IP, in bytes: 256 to 65535.
+    pub mtu: u16,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Connections of one address that have sent no request for more than a second.
+    pub half_open_per_address: usize,
+    /// Sessions of one address at the same time.
+    pub sessions_per_address: usize,
+}
+
+impl Default for RtspOptions {
+    fn default() -> Self {
+        Self { tcp: true, mtu: 1400, connections: 1024, half_open_per_address: 64, sessions_per_address: 100 }
+    }
+}
+
+/// What others may know of the server.
+#[derive(Debug, Default)]
+pub struct Rtsp {
+    /// Where it listens; empty while it does not.
+    pub listens: OnceLock<SocketAddr>,
+    /// Its connections.
+    pub connections: Arc<Connections>,
+    /// Who plays.
+    pub sessions: Arc<Sessions>,
+}
+
+/// What IP (version 6, the longer) and UDP put before each packet.
+const IP_AND_UDP_BYTES: usize = 48;
+
+/// The server, as its connections see it.
+struct Server {
+    app: Arc<App>,
+    options: RtspOptions,
+    settings: Arc<Settings>,
+    gate: Arc<Door>,
+    doorway: Arc<Doorway>,
+    /// What the state machines' times count from.
+    origin: Instant,
+}
+
+impl Server {
+    fn new(app: Arc<App>, options: RtspOptions) -> Arc<Self> {
+        let settings = Settings { tcp: options.tcp, udp: false, ..Settings::default() };
+        Arc::new(Self {
+            app,
+            settings: Arc::new(settings),
+            gate: Arc::new(Door),
+            doorway: Arc::new(Doorway::new(options.half_open_per_address)),
+            options,
+            origin: Instant::now(),
+        })
+    }
+
+    fn since_origin(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.origin)
+    }
+
+    /// What readers of a camera share.
+    fn bursts(&self, camera: &CameraEntry) -> RtspBursts {
+        RtspBursts {
+            packet_bytes: usize::from(self.options.mtu) - IP_AND_UDP_BYTES,
+            recoder: camera.rtp_recoder(),
+        }
+    }
+}
+
+/// A number that nobody can guess.
+///
+/// # Errors
+/// The system gives none.
+fn unguessable() -> Result<u128, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(u128::from_ne_bytes(bytes))
+}

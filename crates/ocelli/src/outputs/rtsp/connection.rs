@@ -1,0 +1,356 @@
+//! One connection: what is read goes into the state machine, its events are answered, and while its client plays, pictures are
+//! written.
+//!
+//! A task is woken by its socket, by the ring of pieces, by its one timer, or by somebody who ends its session. The timer is set when
+//! something is due and left alone until it fires: a picture that goes out at once touches none.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant, SystemTime};
+
+use ocelli_media::TrackId;
+use ocelli_proto::rtsp::Status;
+use ocelli_proto::rtsp::server::{Answer, Close, Connection, Event, Offer, Refusal};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::bursts::Laid;
+use super::describe::Chosen;
+use super::listen::HalfOpen;
+use super::play::Playback;
+use super::session::Ended;
+use super::writing::Outlet;
+use super::{Server, unguessable};
+use crate::http::close;
+
+/// A client that takes nothing for this long is closed: its machine is gone, or asleep.
+const STALLED: Duration = Duration::from_secs(10);
+/// How long what is left to say may take once a connection is to be closed.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Pieces that are written before others have their turn.
+const TURN: usize = 32;
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+enum Over {
+    #[error("the client left")]
+    Left,
+    #[error("the connection broke: {0}")]
+    Broke(#[from] io::Error),
+    #[error("the client read nothing for {} s", STALLED.as_secs())]
+    Stalled,
+    #[error("the camera's stream has ended, or is coded otherwise from here on")]
+    Camera,
+    #[error("the session was ended from outside")]
+    Asked,
+    #[error(transparent)]
+    Closed(#[from] Close),
+}
+
+impl Over {
+    fn kind(&self) -> Ended {
+        match self {
+            Self::Left => Ended::Left,
+            Self::Broke(_) => Ended::Broke,
+            Self::Stalled => Ended::Stalled,
+            Self::Camera => Ended::Camera,
+            Self::Asked => Ended::Asked,
+            Self::Closed(Close::SessionTimeout(_)) => Ended::Silent,
+            Self::Closed(_) => Ended::Abuse,
+        }
+    }
+}
+
+/// Serves `stream` until it is over. `half_open` is its place until its first request.
+pub(super) async fn run(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
+    let nonce = match unguessable() {
+        Ok(nonce) => nonce,
+        Err(error) => {
+            tracing::error!(%peer, "RTSP connection closed: no random numbers: {error}");
+            return;
+        }
+    };
+    let now = server.since_origin(Instant::now());
+    let machine = Connection::new(server.settings.clone(), server.gate.clone(), nonce, now);
+    let mut driver = Driver {
+        server,
+        stream,
+        peer,
+        machine,
+        half_open: Some(half_open),
+        chosen: None,
+        playback: None,
+        outlet: Outlet::default(),
+        timer: Timer::new(),
+    };
+    let over = driver.run().await;
+    driver.end(over).await;
+}
+
+struct Driver {
+    server: Arc<Server>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    machine: Connection,
+    half_open: Option<HalfOpen>,
+    /// What was described last, held ready for SETUP.
+    chosen: Option<Chosen>,
+    playback: Option<Playback>,
+    outlet: Outlet,
+    timer: Timer,
+}
+
+impl Driver {
+    async fn run(&mut self) -> Over {
+        loop {
+            while let Some(event) = self.machine.next_event(self.now()) {
+                self.half_open = None;
+                if let Err(over) = self.take(event).await {
+                    return over;
+                }
+            }
+            if self.half_open.is_some() && !self.machine.output().is_empty() {
+                self.half_open = None;
+            }
+            if let Err(over) = poll_fn(|context| self.poll(context)).await {
+                return over;
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.server.since_origin(Instant::now())
+    }
+
+    /// Does what an event asks for, and answers it.
+    async fn take(&mut self, event: Event) -> Result<(), Over> {
+        let answer = match event {
+            Event::Describe { path, query, base } => self.describe(&path, query.as_deref(), &base).await,
+            Event::Setup { path, query, track, offers, publish: false } => {
+                self.set_up(&path, query.as_deref(), track, &offers).await
+            }
+            Event::Play { .. } => Ok(match &mut self.playback {
+                Some(playback) => playback.play(&self.server, self.machine.tracks()).await,
+                None => Answer::Refused(Refusal::new(Status::NOT_VALID_IN_STATE, "")),
+            }),
+            Event::Pause => {
+                if let Some(playback) = &mut self.playback {
+                    playback.pause();
+                }
+                return Ok(());
+            }
+            Event::Ended(end) => {
+                self.end_session(Ended::Left, &end);
+                return Ok(());
+            }
+            Event::Setup { publish: true, .. } | Event::Announce { .. } | Event::Record => {
+                Err(Refusal::new(Status::METHOD_NOT_ALLOWED, "nobody may send streams here"))
+            }
+            Event::Data { .. } => return Ok(()),
+            Event::Close(reason) => return Err(reason.into()),
+        };
+        let answer = answer.unwrap_or_else(Answer::Refused);
+        let now = self.now();
+        // The machine has just asked for it.
+        let _ = self.machine.answer(now, answer);
+        Ok(())
+    }
+
+    async fn describe(&mut self, path: &str, query: Option<&str>, base: &str) -> Result<Answer, Refusal> {
+        self.chosen = None;
+        let chosen = self.chosen.insert(self.server.choose(path, query)?);
+        chosen.describe(base, query, self.peer.ip().to_canonical().is_ipv6()).await
+    }
+
+    async fn set_up(
+        &mut self,
+        path: &str,
+        query: Option<&str>,
+        track: Option<u8>,
+        offers: &[Offer],
+    ) -> Result<Answer, Refusal> {
+        if let Some(playback) = &self.playback {
+            return self.server.set_up(&playback.chosen, track, offers).await.map(Answer::SetUp);
+        }
+        let asked = self.server.choose(path, query)?;
+        let set_up = self.server.set_up(&asked, track, offers).await?;
+        let enrolled = self.server.admit(&asked, self.peer, self.machine.program())?;
+        self.chosen = None;
+        self.playback = Some(Playback { enrolled, chosen: asked, reader: None });
+        Ok(Answer::SetUp(set_up))
+    }
+
+    /// Writes what is due and reads what comes, until there is something to think about.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        let now = Instant::now();
+        if let Poll::Ready(over) = self.poll_write(now, context) {
+            return Poll::Ready(Err(over));
+        }
+        if let Some(playback) = &mut self.playback
+            && Pin::new(&mut playback.enrolled.asked_to_close).poll(context).is_ready()
+        {
+            return Poll::Ready(Err(Over::Asked));
+        }
+        if self.machine.wants_bytes()
+            && let Poll::Ready(read) = self.poll_read(context)
+        {
+            return Poll::Ready(read);
+        }
+        self.poll_timer(now, context)
+    }
+
+    /// Writes until there is nothing more, or the socket takes no more. Ready when the connection is over.
+    fn poll_write(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<Over> {
+        let mut turn = TURN;
+        loop {
+            match self.outlet.write(&self.stream, &mut self.machine) {
+                Ok(Some(piece)) => {
+                    self.count_sent(&piece);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = ready!(self.poll_writable(now, context)) {
+                        return Poll::Ready(error.into());
+                    }
+                    continue;
+                }
+                Err(error) => return Poll::Ready(error.into()),
+            }
+            let Some(Playback { enrolled, reader: Some(reader), .. }) = &mut self.playback else {
+                return Poll::Pending;
+            };
+            if turn == 0 {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            turn -= 1;
+            match ready!(reader.poll_next(&enrolled.viewer, context)) {
+                Ok((piece, channel)) => self.outlet.begin(piece, channel),
+                Err(_) => return Poll::Ready(Over::Camera),
+            }
+        }
+    }
+
+    /// Ready when the socket takes more. A picture of which nothing was written, and that stands for itself, is then the newest.
+    fn poll_writable(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outlet.block(now);
+        ready!(self.stream.poll_write_ready(context))?;
+        if let Some(Playback { enrolled, reader: Some(reader), .. }) = &mut self.playback
+            && self.outlet.is_untouched()
+            && let Some((piece, channel)) = reader.newer(&enrolled.viewer)
+        {
+            self.outlet.begin(piece, channel);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn count_sent(&self, piece: &Laid) {
+        let Some(Playback { enrolled, reader: Some(reader), .. }) = &self.playback else { return };
+        let bytes = piece.packets.len() as u64;
+        if piece.track != TrackId::VIDEO.0 {
+            enrolled.viewer.sent_bytes(bytes);
+            return;
+        }
+        let captured = piece.captured.filter(|_| !piece.notice);
+        let latency = captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
+        enrolled.viewer.sent(bytes, latency, reader.skipped());
+    }
+
+    /// Ready when something was read, or nothing more comes.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context)).map_err(Over::Broke)?;
+            match self.stream.try_read_buf(self.machine.room()) {
+                Ok(0) => return Poll::Ready(Err(Over::Left)),
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Ready when a time is over that something had to come in, or to go out.
+    fn poll_timer(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        let stalled = self.outlet.blocked_since().map(|since| since + STALLED);
+        let silent = self.machine.deadline().map(|at| self.server.origin + at);
+        let Some(due) = [stalled, silent].into_iter().flatten().min() else { return Poll::Pending };
+        ready!(self.timer.poll_until(due, now, context));
+        if stalled.is_some_and(|at| at <= now) {
+            return Poll::Ready(Err(Over::Stalled));
+        }
+        match self.machine.expire(self.server.since_origin(now)) {
+            Some(Event::Close(reason)) => Poll::Ready(Err(reason.into())),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn end_session(&mut self, kind: Ended, why: &dyn fmt::Display) {
+        let Some(Playback { enrolled, .. }) = self.playback.take() else { return };
+        self.server.app.rtsp.sessions.count(kind);
+        let stats = enrolled.viewer.stats();
+        let (camera, id, frames) = (&stats.camera, stats.id, stats.frames());
+        if kind == Ended::Left {
+            tracing::debug!(%camera, peer = %self.peer, id, frames, "RTSP session ended: {why}");
+        } else {
+            tracing::info!(%camera, peer = %self.peer, id, frames, "RTSP session ended: {why}");
+        }
+    }
+
+    /// Says what is left to say, and closes the connection.
+    async fn end(mut self, over: Over) {
+        tracing::debug!(peer = %self.peer, "RTSP connection ended: {over}");
+        self.end_session(over.kind(), &over);
+        match over {
+            Over::Left | Over::Broke(_) => {}
+            // What waits in the kernel would stay there for minutes.
+            Over::Stalled => drop(socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))),
+            Over::Camera | Over::Asked | Over::Closed(_) => {
+                let rest = async {
+                    loop {
+                        match self.outlet.write(&self.stream, &mut self.machine) {
+                            Ok(None) => return true,
+                            Ok(Some(_)) => {}
+                            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return false,
+                            Err(_) if self.stream.writable().await.is_err() => return false,
+                            Err(_) => {}
+                        }
+                    }
+                };
+                if tokio::time::timeout(LAST_WORDS, rest).await == Ok(true) {
+                    close(self.stream).await;
+                }
+            }
+        }
+    }
+}
+
+/// A timer that is set rarely: one that fires too early is cheaper than one that is set anew for each picture.
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    set_to: Option<Instant>,
+}
+
+impl Timer {
+    fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), set_to: None }
+    }
+
+    /// Ready if `due` is not after `now`; else the task is woken no later than then.
+    fn poll_until(&mut self, due: Instant, now: Instant, context: &mut Context<'_>) -> Poll<()> {
+        if due <= now {
+            return Poll::Ready(());
+        }
+        if self.set_to.is_none_or(|at| at > due || at <= now) {
+            self.sleep.as_mut().reset(due.into());
+            self.set_to = Some(due);
+            return self.sleep.as_mut().poll(context);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,155 @@
+//! Which camera an address means, and its description (RFC 8866, RFC 2326 appendix C).
+//!
+//! A camera that has not said yet what it gives is waited for, for ten seconds: being asked starts it. H.264 and H.265 are described
+//! with their parameter sets, which some cameras send with their first picture only.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ocelli_hub::{DerivedReader, Want};
+use ocelli_media::{Codec as MediaCodec, Track};
+use ocelli_proto::rtsp::server::{Answer, Description, Refusal};
+use ocelli_proto::rtsp::{Status, control};
+use ocelli_proto::sdp::{self, Codec, Connection, Law, Medium, Origin};
+use tokio::time::Instant;
+
+use super::Server;
+use super::bursts::{Piece, clock_rate, payload_type};
+use crate::app::CameraEntry;
+
+/// How long a camera may take to say what it gives.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(20);
+/// When a client is to try again whose camera has not.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A camera that a client wants, held ready: it runs, and its packets are made.
+pub(super) struct Chosen {
+    pub(super) camera: Arc<CameraEntry>,
+    pub(super) pieces: DerivedReader<Piece>,
+}
+
+impl Server {
+    /// The camera that `path` names, held ready.
+    pub(super) fn choose(&self, path: &str, query: Option<&str>) -> Result<Chosen, Refusal> {
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            let query: String = query.chars().take(64).collect();
+            let reason = format!(
+                "`?{query}`: pictures are sent as the camera gives them, other ones are not there yet"
+            );
+            return Err(Refusal::new(Status::NOT_IMPLEMENTED, reason));
+        }
+        let camera = if path.is_empty() { self.app.first() } else { self.app.camera(path) };
+        let Some(camera) = camera else { return Err(self.unknown(path)) };
+        let pieces = camera.stream().derive(&self.bursts(camera), Want::Live);
+        Ok(Chosen { camera: camera.clone(), pieces })
+    }
+
+    fn unknown(&self, path: &str) -> Refusal {
+        let path: String = path.chars().take(64).collect();
+        let known: Vec<&str> = self.app.cameras.iter().map(|camera| camera.name().as_str()).collect();
+        let reason = format!("there is no camera `{path}`; the cameras are: {}", known.join(", "));
+        Refusal::new(Status::NOT_FOUND, reason)
+    }
+}
+
+impl Chosen {
+    /// What the camera gives, once it has said so.
+    pub(super) async fn tracks(&self) -> Result<Arc<Vec<Track>>, Refusal> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(tracks) = self.camera.stream().stats().tracks
+                && tracks.iter().all(is_complete)
+            {
+                return Ok(tracks);
+            }
+            if Instant::now() >= deadline {
+                return Err(self.silent());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn silent(&self) -> Refusal {
+        let name = self.camera.name();
+        let cause = self.camera.status().cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        let reason = format!("camera `{name}` gives no pictures yet{cause}");
+        Refusal { retry_after: Some(RETRY_AFTER), ..Refusal::new(Status::UNAVAILABLE, reason) }
+    }
+
+    /// Its description for a client that knows it as `base` and `query`.
+    pub(super) async fn describe(
+        &self,
+        base: &str,
+        query: Option<&str>,
+        is_ipv6: bool,
+    ) -> Result<Answer, Refusal> {
+        let tracks = self.tracks().await?;
+        let media: Vec<Medium> = tracks
+            .iter()
+            .filter_map(|track| {
+                let medium = medium(track, is_ipv6)?;
+                Some(Medium { control: Some(control(base, query, track.id.0)), ..medium })
+            })
+            .collect();
+        if media.is_empty() {
+            let reason = format!("RTP cannot carry what camera `{}` gives", self.camera.name());
+            return Err(Refusal::new(Status::UNSUPPORTED_MEDIA_TYPE, reason));
+        }
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let description = sdp::Description {
+            origin: Origin { session: since_1970.as_micros() as u64, version: 1, address: nowhere(is_ipv6) },
+            name: self.camera.name().to_string(),
+            control: Some("*".into()),
+            media,
+        };
+        Ok(Answer::Description(Description { sdp: of_a_live_stream(&description) }))
+    }
+}
+
+/// With the program's name, and that there is nothing but the present (RFC 2326 C.1.5).
+fn of_a_live_stream(description: &sdp::Description) -> String {
+    const TIMES: &str = "t=0 0\r\n";
+    let attributes =
+        concat!("t=0 0\r\na=tool:Ocelli/", env!("CARGO_PKG_VERSION"), "\r\na=range:npt=now-\r\n");
+    description.to_string().replacen(TIMES, attributes, 1)
+}
+
+/// Whether everything is known of it that its decoder needs first.
+fn is_complete(track: &Track) -> bool {
+    match track.codec {
+        MediaCodec::H264 | MediaCodec::H265 | MediaCodec::Aac => !track.parameter_sets.is_empty(),
+        _ => true,
+    }
+}
+
+fn medium(track: &Track, is_ipv6: bool) -> Option<Medium> {
+    let connection = Connection::to(nowhere(is_ipv6), 0);
+    let medium = Medium::sent(&codec(track)?, payload_type(track), connection, 0);
+    Some(Medium { size: track.size, ..medium })
+}
+
+/// Where packets go is agreed upon later.
+fn nowhere(is_ipv6: bool) -> std::net::IpAddr {
+    if is_ipv6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { std::net::Ipv4Addr::UNSPECIFIED.into() }
+}
+
+fn codec(track: &Track) -> Option<Codec> {
+    let sets = || track.parameter_sets.clone();
+    let channels = track.channels.map_or(1, |channels| channels.get());
+    Some(match track.codec {
+        MediaCodec::Jpeg => Codec::Jpeg,
+        MediaCodec::H264 => Codec::h264(sets()),
+        MediaCodec::H265 => Codec::H265 { parameter_sets: sets() },
+        MediaCodec::Opus => Codec::Opus { stereo: channels > 1 },
+        MediaCodec::Pcmu => Codec::G711 { law: Law::Mu, clock_hz: clock_rate(track), channels },
+        MediaCodec::Pcma => Codec::G711 { law: Law::A, clock_hz: clock_rate(track), channels },
+        MediaCodec::Aac => Codec::Aac {
+            clock_hz: clock_rate(track),
+            channels,
+            config: track.parameter_sets.first()?.clone(),
+        },
+        _ => return None,
+    })
+}

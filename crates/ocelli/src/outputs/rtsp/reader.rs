@@ -1,0 +1,121 @@
+//! What a client that plays gets next.
+//!
+//! It begins at the newest key there is, at once, with the pictures' own times, and goes on with every picture while it keeps up. One
+//! that is behind goes on at the newest key: whole groups of pictures are left out, and counted.
+
+use std::task::{Context, Poll};
+
+use ocelli_hub::{Closed, DerivedReader, Next, Want};
+use ocelli_media::TrackId;
+use ocelli_proto::rtsp::server::SessionTrack;
+
+use super::bursts::Piece;
+use crate::viewers::Viewer;
+
+/// How many pictures a reader may be behind when there is a newer key: half a second. A thousand readers on a busy machine are not
+/// all served within a picture's time, and that is no reason to leave one out.
+const SLACK: u64 = 16;
+
+/// The pieces of a camera, as one client wants them.
+pub(super) struct Reader {
+    pieces: DerivedReader<Piece>,
+    /// Taken already, to know where the client begins.
+    first: Option<Piece>,
+    routes: Vec<Route>,
+    alone: bool,
+    passed_over: Option<u64>,
+}
+
+/// Where the pieces of a track go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    track: u8,
+    /// The channel of its RTP packets in the connection.
+    channel: u8,
+}
+
+impl Route {
+    pub(super) fn of(track: &SessionTrack) -> Option<Self> {
+        let (channel, _) = track.transport.interleaved?;
+        Some(Self { track: track.number, channel })
+    }
+}
+
+impl Reader {
+    pub(super) fn new(mut pieces: DerivedReader<Piece>, first: Option<Piece>, routes: Vec<Route>) -> Self {
+        pieces.set_slack(SLACK);
+        Self { pieces, first, routes, alone: false, passed_over: None }
+    }
+
+    /// Gives back what it reads from.
+    pub(super) fn into_pieces(self) -> DerivedReader<Piece> {
+        self.pieces
+    }
+
+    /// The next piece, and the channel that it belongs on.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub(super) fn poll_next(
+        &mut self,
+        viewer: &Viewer,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(Piece, u8), Closed>> {
+        loop {
+            let piece = match self.first.take() {
+                Some(first) => first,
+                None => match self.pieces.poll_next(context) {
+                    Poll::Ready(Ok(Next::Piece(piece))) => piece,
+                    Poll::Ready(Ok(Next::Lost { pieces })) => {
+                        viewer.skipped(pieces);
+                        continue;
+                    }
+                    Poll::Ready(Err(closed)) => return Poll::Ready(Err(closed)),
+                    Poll::Pending => return Poll::Pending,
+                },
+            };
+            if let Some(channel) = self.take(&piece, viewer) {
+                return Poll::Ready(Ok((piece, channel)));
+            }
+        }
+    }
+
+    /// A newer one in the place of a piece that stands for itself and of which nothing was sent.
+    pub(super) fn newer(&mut self, viewer: &Viewer) -> Option<(Piece, u8)> {
+        if !self.alone {
+            return None;
+        }
+        match self.pieces.try_next() {
+            Ok(Some(Next::Piece(piece))) => {
+                let channel = self.take(&piece, viewer)?;
+                viewer.skipped(1);
+                Some((piece, channel))
+            }
+            _ => None,
+        }
+    }
+
+    /// Pictures that were passed over because a newer one was there.
+    pub(super) fn skipped(&self) -> u64 {
+        self.pieces.skipped()
+    }
+
+    /// Counts what goes by, and answers on which channel the piece is to be sent, if it is.
+    fn take(&mut self, piece: &Piece, viewer: &Viewer) -> Option<u8> {
+        if piece.alone != self.alone {
+            self.alone = piece.alone;
+            self.pieces.set_want(if piece.alone { Want::Latest } else { Want::Live });
+        }
+        if piece.track == TrackId::VIDEO.0 {
+            let before = self.passed_over.replace(piece.passed_over).unwrap_or(piece.passed_over);
+            let missing = piece.passed_over.saturating_sub(before) + u64::from(piece.left_out.is_some());
+            if missing > 0 {
+                viewer.skipped(missing);
+            }
+        }
+        if piece.left_out.is_some() {
+            return None;
+        }
+        self.routes.iter().find(|route| route.track == piece.track).map(|route| route.channel)
+    }
+}

@@ -1,0 +1,138 @@
+//! Who plays: each session with its numbers, for others to see and to end; and what became of those that are over.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::listen::site;
+use crate::viewers::Viewer;
+
+/// All sessions of the server.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    present: Mutex<BTreeMap<u64, Arc<Session>>>,
+    ended: [AtomicU64; Ended::ALL.len()],
+}
+
+/// One client that plays, or is about to.
+#[derive(Debug)]
+pub struct Session {
+    /// Its place among the viewers, with its numbers.
+    pub viewer: Viewer,
+    /// What the client says it is, without control characters.
+    pub program: Option<String>,
+    close: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The client has ended it, or closed its connection.
+    Left,
+    /// The connection broke.
+    Broke,
+    /// The client read nothing for too long.
+    Stalled,
+    /// The client gave no sign of life for too long.
+    Silent,
+    /// The client sent what it may not.
+    Abuse,
+    /// The camera's stream has ended, or is coded otherwise.
+    Camera,
+    /// By the API.
+    Asked,
+}
+
+impl Ended {
+    /// Each.
+    pub const ALL: [Self; 7] =
+        [Self::Left, Self::Broke, Self::Stalled, Self::Silent, Self::Abuse, Self::Camera, Self::Asked];
+
+    /// One word for it, as `/stats` and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Broke => "broke",
+            Self::Stalled => "stalled",
+            Self::Silent => "silent",
+            Self::Abuse => "abuse",
+            Self::Camera => "camera",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+/// A session's place in the list, until it is dropped.
+pub(super) struct Enrolled {
+    sessions: Arc<Sessions>,
+    session: Arc<Session>,
+    /// Ready when somebody wants it to end.
+    pub(super) asked_to_close: oneshot::Receiver<()>,
+}
+
+impl Sessions {
+    /// Everybody, the first who came first.
+    pub fn present(&self) -> Vec<Arc<Session>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// How many ended, by reason.
+    pub fn ended(&self) -> [(Ended, u64); Ended::ALL.len()] {
+        Ended::ALL.map(|reason| (reason, self.ended[reason as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Ends the session with this number; whether there is one.
+    pub fn close(&self, id: u64) -> bool {
+        let session = self.lock().get(&id).cloned();
+        session.is_some_and(|session| {
+            let close = session.close.lock().unwrap_or_else(PoisonError::into_inner).take();
+            close.is_some_and(|close| close.send(()).is_ok())
+        })
+    }
+
+    /// How many sessions the site of `address` has.
+    pub(super) fn of_address(&self, address: IpAddr) -> usize {
+        let address = site(address);
+        self.lock().values().filter(|session| site(session.viewer.stats().address.ip()) == address).count()
+    }
+
+    pub(super) fn enrol(self: &Arc<Self>, viewer: Viewer, program: Option<&str>) -> Enrolled {
+        let (close, asked_to_close) = oneshot::channel();
+        let program = program.map(str::to_owned);
+        let session = Arc::new(Session { viewer, program, close: Mutex::new(Some(close)) });
+        self.lock().insert(session.id(), session.clone());
+        Enrolled { sessions: self.clone(), session, asked_to_close }
+    }
+
+    pub(super) fn count(&self, ended: Ended) {
+        self.ended[ended as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Its number, the viewer's.
+    pub fn id(&self) -> u64 {
+        self.viewer.stats().id
+    }
+}
+
+impl Deref for Enrolled {
+    type Target = Session;
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Drop for Enrolled {
+    fn drop(&mut self) {
+        self.sessions.lock().remove(&self.session.id());
+    }
+}
