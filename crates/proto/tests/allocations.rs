@@ -1,5 +1,5 @@
 //! What a picture costs in allocations once a camera runs: none for a packet, sent or received; one for a picture (its headers),
-//! one more where the scan is written anew, two for an access unit.
+//! one more where the scan is written anew, two for an access unit; for a packet out of an RTSP connection a part of what its read takes.
 #![allow(unsafe_code)] // an allocator that counts
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,6 +12,7 @@ use ocelli_proto::rtp::jpeg::{Burst, PAYLOAD_TYPE, Stamp};
 use ocelli_proto::rtp::receive::{Event, Payload, Receiver, Setup};
 use ocelli_proto::rtp::reorder::Limits;
 use ocelli_proto::rtp::{Interleaved, nal};
+use ocelli_proto::rtsp::client::{Address, Client, Event as RtspEvent, Input, Settings};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -151,4 +152,39 @@ fn a_picture_for_connections_takes_four_allocations_and_a_reader_none() {
             assert_eq!(COUNT.get() - before, for_picture, "readers allocate");
         }
     }
+}
+
+#[test]
+fn a_packet_out_of_a_connection_takes_a_part_of_the_read_it_came_in() {
+    let answers = ["", "Content-Length: 32\r\n\r\nv=0\r\nm=video 0 RTP/AVP 26\r\na=b\r\n", "", ""];
+    let mut client = Client::new(
+        Address::parse("rtsp://h/front").expect("an address"),
+        Settings::default(),
+        0,
+        Duration::ZERO,
+    );
+    assert!(matches!(client.next_event(Duration::ZERO), Some(RtspEvent::Connect(_))));
+    client.input(Duration::ZERO, Input::Connected);
+    for answer in answers {
+        let end = if answer.is_empty() { "\r\n" } else { "" };
+        client.room().extend_from_slice(format!("RTSP/1.0 200 OK\r\n{answer}{end}").as_bytes());
+        while client.next_event(Duration::ZERO).is_some() {}
+    }
+    assert!(client.is_playing());
+    let packet = [&[b'$', 0, 5, 0xB4, 0x80][..], &[7; 1459]].concat();
+    let mut left = &packet.repeat(4000)[..];
+    let (mut packets, mut reads, before) = (0, 0, COUNT.get());
+    while !left.is_empty() {
+        let room = client.room();
+        let (now, later) = left.split_at(left.len().min(room.capacity() - room.len()));
+        room.extend_from_slice(now);
+        left = later;
+        reads += 1;
+        while let Some(RtspEvent::Data { packet, .. }) = client.next_event(Duration::ZERO) {
+            packets += usize::from(packet.len() == 1460);
+        }
+    }
+    let allocations = COUNT.get() - before;
+    assert_eq!(packets, 4000);
+    assert!(allocations <= 2 * reads && reads < 400, "{allocations} allocations for {reads} reads");
 }

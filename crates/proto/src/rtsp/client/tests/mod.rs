@@ -2,6 +2,7 @@
 
 mod addresses;
 mod answers;
+mod joined;
 mod passwords;
 mod sessions;
 mod transports;
