@@ -344,6 +344,9 @@ impl Client {
 
     /// Asks the program for a connection.
     pub(super) fn connect(&mut self) {
+        if !self.tracks.is_empty() {
+            self.events.push_back(Event::StartedOver);
+        }
         self.state = State::Connecting;
         self.asked = None;
         self.out.clear();
@@ -363,11 +366,17 @@ impl Client {
     }
 
     pub(super) fn close(&mut self, cause: Cause) {
-        if !matches!(self.state, State::Closed) {
-            self.state = State::Closed;
-            self.asked = None;
-            self.events.push_back(Event::Closed(cause));
+        if matches!(self.state, State::Closed) {
+            return;
         }
+        let is_over = matches!(cause, Cause::Asked | Cause::Ended | Cause::Disconnected { .. });
+        // A camera goes on with what it is not told to end, and has few sessions.
+        if self.session.is_some() && !is_over {
+            self.ask(Duration::ZERO, Step::Teardown);
+        }
+        self.state = State::Closed;
+        self.asked = None;
+        self.events.push_back(Event::Closed(cause));
     }
 
     /// A number for the next digest.

@@ -38,7 +38,8 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
-    /// No way of those that were agreed holds: all ports are free. The tracks are set up again, in another way.
+    /// No way of those that were agreed holds: all ports are free. The tracks are set up again, in another way or on another
+    /// connection.
     StartedOver,
     /// The tracks come. Packets may have come before.
     Playing(Playing),

@@ -91,6 +91,11 @@ impl Client {
                 self.settings.lessons.keepalive = Some(keepalive.next());
                 self.close(Cause::Disconnected { during });
             }
+            // Some close behind each TEARDOWN.
+            Some(Asked { step: Step::StartOver, .. }) if self.reconnects < MOST_RECONNECTS => {
+                self.reconnects += 1;
+                self.connect();
+            }
             // Some close behind each 401; the answer to it goes with the first request of the next connection.
             Some(Asked { logins: 1.., .. }) if self.reconnects < MOST_RECONNECTS => {
                 self.reconnects += 1;

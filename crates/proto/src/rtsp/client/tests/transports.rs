@@ -71,6 +71,20 @@ fn all_tracks_begin_again_where_the_second_is_refused() {
 }
 
 #[test]
+fn a_server_that_closes_behind_teardown_is_connected_to_again() {
+    let mut camera = described(carriers(&[Carrier::Udp, Carrier::Tcp]));
+    camera.input(Input::Ports { rtp: 5000, rtcp: 5001 });
+    camera.answer("200 OK", &["Session: 1"]);
+    camera.input(Input::NoPorts);
+    assert_eq!(camera.asked().0, "TEARDOWN");
+    camera.input(Input::Disconnected);
+    camera.connect();
+    assert_eq!(camera.happened().pop(), Some(Event::StartedOver));
+    camera.agree();
+    assert!(camera.client.is_playing() && camera.client.report(0, b"x"), "by TCP");
+}
+
+#[test]
 fn a_server_that_has_udp_only_gets_ports() {
     // VLC's server, and what answers a wish for TCP with ports.
     for answer in [

@@ -99,6 +99,7 @@ fn silence_is_noticed() {
     let Some(Event::Closed(cause)) = camera.happened().pop() else { panic!() };
     assert!(cause.is_of_transport());
     assert_eq!(cause.to_string(), "no packet came in 10 s");
+    assert_eq!(camera.asked().0, "TEARDOWN", "the camera is told not to go on");
 
     let mut camera = Camera::playing("rtsp://h/front");
     watch(&mut camera, 20, "200 OK");
