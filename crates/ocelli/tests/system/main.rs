@@ -21,5 +21,6 @@ mod rtp_peers;
 mod rtp_push;
 mod rtp_reencode;
 mod rtsp_peers;
+mod rtsp_server;
 mod server;
 mod session_description;

@@ -117,6 +117,16 @@ impl ocelli_hub::Piece for Piece {
     }
 }
 
+#[cfg(test)]
+impl Piece {
+    /// One of these packets, for tests of what becomes of it.
+    pub(crate) fn of_packets(track: u8, packets: Bytes, ends: Box<[u32]>) -> Self {
+        let lane = Lane::new(&Track { id: TrackId(track), ..Track::jpeg(None) });
+        let stamp = Stamp { payload_type: 96, sequence: 0, timestamp: 0, ssrc: lane.ssrc };
+        Self(Arc::new(lane.laid(stamp, None, packets, ends)))
+    }
+}
+
 impl Laid {
     /// How many packets there are.
     pub fn packet_count(&self) -> usize {

@@ -56,6 +56,7 @@ impl Over {
     fn kind(&self) -> Ended {
         match self {
             Self::Left => Ended::Left,
+            Self::Broke(error) if is_farewell(error) => Ended::Left,
             Self::Broke(_) => Ended::Broke,
             Self::Stalled => Ended::Stalled,
             Self::Camera => Ended::Camera,
@@ -64,6 +65,12 @@ impl Over {
             Self::Closed(_) => Ended::Abuse,
         }
     }
+}
+
+/// Whether the client has closed its side: players that end leave unread what is on its way.
+fn is_farewell(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 /// Serves `stream` until it is over. `half_open` is its place until its first request.

@@ -12,9 +12,9 @@ use ocelli_proto::rtsp::server::SessionTrack;
 use super::bursts::Piece;
 use crate::viewers::Viewer;
 
-/// How many pictures a reader may be behind when there is a newer key: half a second. A thousand readers on a busy machine are not
+/// How many pictures a reader may be behind when there is a newer key: about a second. A thousand readers on a busy machine are not
 /// all served within a picture's time, and that is no reason to leave one out.
-const SLACK: u64 = 16;
+const SLACK: u64 = 30;
 
 /// The pieces of a camera, as one client wants them.
 pub(super) struct Reader {

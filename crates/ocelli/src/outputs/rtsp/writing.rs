@@ -134,3 +134,6 @@ fn fill<'a>(
     }
     count
 }
+
+#[cfg(test)]
+mod tests;
