@@ -156,6 +156,8 @@ pub struct NetworkPath {
     pub jitter: Duration,
     /// Keyframes that the sender was asked for.
     pub keyframes_asked: u64,
+    /// What carries the packets, where the source and its camera agree on that: a word.
+    pub transport: Option<&'static str>,
 }
 
 /// A stream's numbers at a time.

@@ -146,11 +146,7 @@ fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup 
         name: camera.name.clone(),
         source_text: camera.source.to_string(),
         source: camera.build(),
-        policy: Policy {
-            on_demand: camera.on_demand,
-            silence: camera.options.silence_timeout,
-            ..Policy::default()
-        },
+        policy: Policy { on_demand: camera.on_demand, ..camera.options.policy(camera.source.scheme()) },
         on_lost: camera.on_lost,
         bounds,
         push: camera.push.clone(),

@@ -84,6 +84,9 @@ pub async fn probe(args: &ProbeArgs, out: &mut dyn Write, errors: &mut dyn Write
         return Ok(1);
     }
     report(&seen, out)?;
+    if let Some(transport) = stream.stats().network.and_then(|network| network.transport) {
+        writeln!(out, "  packets come by {transport}")?;
+    }
     if dropped > 0 {
         writeln!(out, "  dropped: {}", reasons(&stream.stats().dropped))?;
     }

@@ -28,8 +28,8 @@ pub enum Kind {
     Flag(bool),
     /// A whole number within bounds; the default stands last.
     Integer(i64, i64, Option<i64>),
-    /// A time in seconds, whole or not, within bounds; the default stands last.
-    Seconds(f64, f64, f64),
+    /// A time in seconds, whole or not, within bounds; the default, if there is one, stands last.
+    Seconds(f64, f64, Option<f64>),
     /// One of a few words; the first is the default.
     Choice(&'static [&'static str]),
     /// A list of texts; a single text counts as a list of one.
@@ -108,7 +108,7 @@ pub const LIMITS: Table = Table {
         ),
         key(
             "request_timeout_seconds",
-            Kind::Seconds(0.1, 3600.0, 10.0),
+            Kind::Seconds(0.1, 3600.0, Some(10.0)),
             "How long a client may take to send a request's head.",
         ),
         key(
@@ -147,7 +147,7 @@ pub const LOG: Table = Table {
         ),
         key(
             "stats_interval_seconds",
-            Kind::Seconds(0.0, 86_400.0, 30.0),
+            Kind::Seconds(0.0, 86_400.0, Some(30.0)),
             "Time between two lines of statistics for each camera; 0 writes none.",
         ),
     ],
@@ -217,8 +217,8 @@ pub const CAMERA: Table = Table {
         key(
             "source",
             Kind::Text,
-            "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `http://…`, `rtp://0.0.0.0:5000`, \
-             `file:clip.mjpeg`, `pattern:`. Required.",
+            "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `rtsp://user:password@host/path`, `http://…`, \
+             `rtp://0.0.0.0:5000`, `file:clip.mjpeg`, `pattern:`. Required.",
         ),
         key("enabled", Kind::Flag(true), "Whether the camera is used."),
         key(
@@ -244,8 +244,14 @@ pub const CAMERA: Table = Table {
         ),
         key(
             "silence_timeout_seconds",
-            Kind::Seconds(0.1, 3600.0, 10.0),
-            "How long a running camera may give no picture before it counts as lost and is started again.",
+            Kind::Seconds(0.1, 3600.0, Some(10.0)),
+            "How long a running camera may give no picture before it counts as lost and is started again. Of an `rtsp:` \
+             camera it is 5 where it is not set.",
+        ),
+        key(
+            "reconnect_interval",
+            Kind::Seconds(0.1, 3600.0, None),
+            "Time between two tries of a camera that was lost. Default: 1 s, which grows to 30 s while it stays lost.",
         ),
         key(
             "codec",
@@ -253,11 +259,11 @@ pub const CAMERA: Table = Table {
             "What the bytes of `exec:` and `file:` are; `auto` tells by themselves.",
         ),
         key("push", Kind::Texts, "Where to send its pictures by RTP: `rtp://host:port?dscp=46`."),
-        planned(
+        key(
             "transport",
-            Kind::Choice(&["tcp", "udp"]),
-            "the RTSP client",
-            "How an RTSP camera sends its pictures.",
+            Kind::Choice(&["auto", "tcp", "udp", "multicast"]),
+            "How an `rtsp:` camera sends its pictures: within the connection (tcp), or in datagrams to ports of ours (udp) or \
+             to a group. With auto it is tcp, and udp where the camera refuses that or no picture comes.",
         ),
         planned(
             "variants",
@@ -292,7 +298,7 @@ pub(super) const MJPEG_RTP: Table = Table {
         key("enabled", Kind::Flag(true), ""),
         key("mtu", Kind::Integer(256, 65_535, Some(1400)), ""),
         key("dscp", Kind::Integer(0, 63, Some(0)), ""),
-        key("stats_interval_seconds", Kind::Seconds(0.0, 86_400.0, 10.0), ""),
+        key("stats_interval_seconds", Kind::Seconds(0.0, 86_400.0, Some(10.0)), ""),
     ],
 };
 
@@ -345,7 +351,7 @@ pub(super) const RTSP: Table = Table {
     keys: &[
         key("url", Kind::Text, ""),
         key("transport", Kind::Choice(&["tcp", "udp"]), ""),
-        planned("reconnect_interval", Kind::Seconds(0.0, 86_400.0, 5.0), "the RTSP client", ""),
+        key("reconnect_interval", Kind::Seconds(0.0, 86_400.0, None), ""),
     ],
 };
 

@@ -18,7 +18,7 @@ use super::{CameraConfig, Config, Cors, Limits, LogLevel, RtspListen, SourceText
 use crate::cli::Mode;
 use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::RtspOptions;
-use crate::sources::{self, SourceOptions, SourceUrl, hide_user};
+use crate::sources::{self, SourceOptions, SourceUrl, Transport, hide_user};
 
 /// In the place of a number that depends on others, until all of them are known.
 const UNSET: usize = 0;
@@ -49,10 +49,12 @@ pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
     ports::warn(&config.cameras, reader);
 }
 
+/// How long an RTSP camera may be silent, where its owner does not say.
+pub(super) const RTSP_SILENCE: Duration = Duration::from_secs(5);
+
 /// Kinds of source that the contract promises and a build may lack: what is missing when one is.
 const PROMISED: &[(&str, &str)] = &[
-    ("rtsp", "the RTSP client"),
-    ("rtsps", "the RTSP client"),
+    ("rtsps", "RTSP cameras over TLS"),
     ("whip", "WebRTC"),
     ("exec", "camera programs"),
     ("v4l2", "V4L2 capture (Linux only)"),
@@ -230,7 +232,7 @@ fn one_camera(
     let push = pushes(&section, reader);
     let source = source?;
     let mut camera = CameraConfig {
-        options: options(&section),
+        options: options(&section, is_rtsp(&source.text)),
         enabled: section.flag("enabled"),
         on_demand: section.flag("on_demand"),
         on_lost: match section.word("on_lost") {
@@ -259,7 +261,7 @@ fn one_camera(
     Some(camera)
 }
 
-fn options(section: &Section) -> SourceOptions {
+fn options(section: &Section, is_rtsp: bool) -> SourceOptions {
     let default = SourceOptions::default();
     SourceOptions {
         codec: match section.text("codec").map(|codec| codec.text.as_str()) {
@@ -270,8 +272,20 @@ fn options(section: &Section) -> SourceOptions {
         },
         quality: section.integer("quality").unwrap_or(default.quality),
         max_frame_bytes: section.integer("max_frame_bytes").unwrap_or(default.max_frame_bytes),
-        silence_timeout: section.seconds("silence_timeout_seconds"),
+        silence_timeout: match (section.place_of("silence_timeout_seconds"), is_rtsp) {
+            (None, true) => RTSP_SILENCE,
+            _ => section.seconds("silence_timeout_seconds"),
+        },
+        transport: Transport::parse(section.word("transport")).unwrap_or(default.transport),
+        reconnect_interval: section
+            .place_of("reconnect_interval")
+            .map(|_| section.seconds("reconnect_interval")),
     }
+}
+
+/// Whether a camera is dialled by RTSP, which tells silence from a keyframe that is awaited.
+pub(super) fn is_rtsp(source: &str) -> bool {
+    SourceUrl::parse(source).is_ok_and(|url| matches!(url.scheme(), "rtsp" | "rtsps"))
 }
 
 /// Asks the source's own kind whether it can be made of its text; nothing is opened.

@@ -72,7 +72,9 @@ fn value(key: &Key) -> Value {
         Kind::Seconds(least, most, default) => {
             let mut number =
                 or_variable(json!({ "type": "number" }), json!({ "minimum": least, "maximum": most }));
-            number["default"] = default.into();
+            if let Some(default) = default {
+                number["default"] = default.into();
+            }
             number
         }
         Kind::Choice(words) => json!({ "enum": words, "default": words[0] }),

@@ -130,7 +130,7 @@ impl Section {
     pub(super) fn seconds(&self, name: &str) -> Duration {
         let seconds = match (self.values.get(name), self.key(name).kind) {
             (Some((_, Value::Seconds(seconds))), _) => *seconds,
-            (_, Kind::Seconds(_, _, default)) => default,
+            (_, Kind::Seconds(_, _, Some(default))) => default,
             _ => 0.0,
         };
         Duration::try_from_secs_f64(seconds).unwrap_or_default()

@@ -10,6 +10,7 @@ use super::keys::{CAMERA, TABLES};
 use super::*;
 use crate::capture::{MadeUp, System};
 use crate::cli::Mode;
+use crate::sources::Transport;
 
 const MACHINE: MadeUp =
     MadeUp { system: System::Linux, programs: &["rpicam-vid", "ffmpeg"], paths: &["/dev/video0"] };
@@ -90,10 +91,7 @@ source = "pattern:?width=1280&height=720&fps=30"
     assert_eq!(config.cameras[0].push[0].to_string(), "rtp://192.168.1.100:5000?dscp=46&ssrc=0x12345678");
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     let warning = config.warnings[0].to_string();
-    for part in ["WebRTC (`listen.webrtc` in line 4)", "the RTSP client (`cameras.yard.transport` in line 15"]
-    {
-        assert!(warning.contains(part), "{part} in {warning}");
-    }
+    assert!(warning.contains("WebRTC (`listen.webrtc` in line 4)"), "{warning}");
     assert!(!format!("{config:?}").contains("secret"));
 }
 
@@ -171,6 +169,7 @@ codec = "mjpeg"
         max_frame_bytes: 2000,
         codec: Some(Codec::Jpeg),
         silence_timeout: Duration::from_secs(3),
+        ..SourceOptions::default()
     };
     assert_eq!(camera.options, options);
     assert!(config.warnings.iter().all(|warning| !warning.text.contains("codec")));
@@ -319,9 +318,9 @@ fn bad_flags_are_problems_of_the_same_kind() {
 
 #[test]
 fn a_camera_this_build_cannot_run_loads_and_is_refused_when_it_is_dialled() {
-    let config = loaded("[cameras.yard]\nsource = \"rtsp://u:hunter2@h/x\"");
+    let config = loaded("[cameras.yard]\nsource = \"rtsps://u:hunter2@h/x\"");
     let warning = config.warnings[0].to_string();
-    assert!(warning.contains("the RTSP client (`cameras.yard.source` in line 2)"), "{warning}");
+    assert!(warning.contains("RTSP cameras over TLS (`cameras.yard.source` in line 2)"), "{warning}");
     let _refused = config.cameras[0].build();
 }
 
@@ -471,9 +470,50 @@ frame_buffer_size = 30
              -flags low_delay -i rtsp://192.168.1.7:554/stream -an -r 15 -s 1280x720 -threads 1 \
              -c:v mjpeg -q:v 7 -f mjpeg -"
         );
+        assert_eq!(config.cameras[0].options.reconnect_interval, Some(Duration::from_secs(5)));
         assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+        assert!(config.warnings[0].text.contains("FFmpeg reads this camera and turns it into MJPEG"));
         assert!(config.warnings[1].text.contains("WebSocket (`server.websocket_port`"));
-        assert!(config.warnings[1].text.contains("the RTSP client ("));
+    }
+
+    #[test]
+    fn what_the_rtsp_server_does_not_turn_into_mjpeg_is_shown_as_it_is() {
+        let untouched = BROWSER.replace("enabled = true", "enabled = false").replace("\"tcp\"", "\"udp\"");
+        let config = loaded(&untouched);
+        let camera = &config.cameras[0];
+        assert_eq!(camera.source.as_str(), "rtsp://admin:hunter2@192.168.1.7:554/stream");
+        assert_eq!(camera.options.transport, Transport::Udp);
+        assert_eq!(camera.options.reconnect_interval, Some(Duration::from_secs(5)));
+        assert_eq!(camera.options.silence_timeout, Duration::from_secs(5));
+        let warnings = format!("{:?}", config.warnings);
+        for key in
+            ["transcoding.output_format", "transcoding.framerate", "transcoding.resolution", "websocket_port"]
+        {
+            assert!(warnings.contains(key), "{key}: {warnings}");
+        }
+        let bare = loaded("[rtsp]\nurl = \"rtsp://192.168.1.7/stream\"\n");
+        assert_eq!((bare.cameras[0].source.scheme(), bare.warnings.len()), ("rtsp", 0));
+        assert_eq!(bare.cameras[0].options.reconnect_interval, None);
+    }
+
+    #[test]
+    fn an_rtsp_cameras_own_keys_are_read() {
+        let config = loaded(
+            "[cameras.a]\nsource = \"rtsp://h/\"\ntransport = \"udp\"\nreconnect_interval = 2.5\n\
+             [cameras.b]\nsource = \"rtsp://h/\"\nsilence_timeout_seconds = 20\n[cameras.c]\nsource = \"pattern:\"\n",
+        );
+        let [a, b, c] = &config.cameras[..] else { panic!() };
+        assert_eq!(a.options.transport, Transport::Udp);
+        assert_eq!(a.options.reconnect_interval, Some(Duration::from_millis(2500)));
+        assert_eq!(a.options.silence_timeout, Duration::from_secs(5));
+        assert_eq!(b.options.transport, Transport::Auto);
+        assert_eq!(
+            (b.options.silence_timeout, c.options.silence_timeout),
+            (Duration::from_secs(20), Duration::from_secs(10))
+        );
+        let errors =
+            refused("[cameras.a]\nsource = \"rtsp://h/\"\ntransport = \"quic\"\nreconnect_interval = 0\n");
+        assert!(errors.contains("reconnect_interval") && errors.contains("transport"), "{errors}");
     }
 
     #[test]
@@ -505,7 +545,7 @@ frame_buffer_size = 30
     }
 
     #[test]
-    fn without_ffmpeg_the_camera_is_there_and_says_what_is_missing() {
+    fn without_ffmpeg_the_camera_is_there() {
         let config = loaded(&BROWSER.replace("enabled = true", "enabled = false"));
         assert_eq!(config.cameras[0].source.scheme(), "rtsp");
         let config = loaded(&BROWSER.replace("rtsp://admin", "http://admin"));

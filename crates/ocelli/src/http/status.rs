@@ -70,6 +70,7 @@ struct SoundView {
 /// How a camera's packets come, as the API shows it.
 #[derive(Debug, Serialize)]
 struct NetworkView {
+    transport: Option<&'static str>,
     listens: Option<String>,
     sender: Option<String>,
     senders: u64,
@@ -309,6 +310,7 @@ impl SoundView {
 impl NetworkView {
     fn of(path: NetworkPath) -> Self {
         Self {
+            transport: path.transport,
             listens: path.listens.map(|address| address.to_string()),
             sender: path.sender.map(|address| address.to_string()),
             senders: path.senders,

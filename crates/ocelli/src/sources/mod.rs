@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ocelli_hub::Source;
+use ocelli_hub::{Backoff, Policy, Source};
 use ocelli_media::Codec;
 
 pub mod exec;
@@ -15,6 +15,7 @@ mod pattern;
 mod pictures;
 pub mod received;
 mod rtp;
+mod rtsp;
 mod unavailable;
 mod url;
 #[cfg(target_os = "linux")]
@@ -22,8 +23,9 @@ pub mod v4l2;
 
 pub use pictures::{Pictures, whole_jpeg};
 pub(crate) use rtp::listens_at;
+pub use rtsp::Transport;
 pub use unavailable::unavailable;
-pub use url::{SourceUrl, SpecError, hide_user};
+pub use url::{PASSWORD_NAMES, SourceUrl, SpecError, hide_user};
 
 /// What a camera's configuration says beside its source's own text. The same for every kind; a kind ignores what it
 /// has no use for and refuses what it cannot honour.
@@ -37,11 +39,39 @@ pub struct SourceOptions {
     pub codec: Option<Codec>,
     /// How long a started camera may give no picture before it counts as lost.
     pub silence_timeout: Duration,
+    /// How an RTSP camera's packets are to come.
+    pub transport: Transport,
+    /// The time between two tries of a camera that was lost; `None`: a time that grows.
+    pub reconnect_interval: Option<Duration>,
+}
+
+impl SourceOptions {
+    /// How a camera with this source is supervised, but for when it runs.
+    pub fn policy(&self, scheme: &str) -> Policy {
+        let default = Policy::default();
+        let silence = match scheme {
+            "rtsp" | "rtsps" => rtsp::hub_silence(self.silence_timeout),
+            _ => self.silence_timeout,
+        };
+        let backoff = self.reconnect_interval.map_or(default.backoff, |wait| Backoff {
+            shortest: wait,
+            longest: wait,
+            ..default.backoff
+        });
+        Policy { silence, backoff, ..default }
+    }
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { quality: 80, max_frame_bytes: 16 << 20, codec: None, silence_timeout: Duration::from_secs(10) }
+        Self {
+            quality: 80,
+            max_frame_bytes: 16 << 20,
+            codec: None,
+            silence_timeout: Duration::from_secs(10),
+            transport: Transport::default(),
+            reconnect_interval: None,
+        }
     }
 }
 
@@ -67,6 +97,7 @@ pub const KINDS: &[SourceKind] = &[
     pattern::KIND,
     rtp::KIND,
     rtp::sdp::KIND,
+    rtsp::KIND,
     #[cfg(target_os = "linux")]
     v4l2::KIND,
 ];

@@ -1,16 +1,18 @@
 //! The text that names a source: `scheme:rest?key=value&key=value`.
 //!
-//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`). The query of `http:` belongs to the camera,
-//! so its rest ends at the first `#` and the parameters stand behind that. Every other scheme's rest ends at the first
+//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`). The query of `http:` and `rtsp:` belongs to the
+//! camera, so its rest ends at the first `#` and the parameters stand behind that. Every other scheme's rest ends at the first
 //! `?`. Values are percent-decoded, the rest is not.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+/// What names have in them by which cameras are told a password.
+pub const PASSWORD_NAMES: [&str; 7] = ["pass", "pwd", "psw", "token", "secret", "auth", "key"];
+
 /// Kinds of sources that are to come.
-const PLANNED: [(&str, &str); 3] =
-    [("rtsp", "RTSP cameras"), ("rtsps", "RTSP cameras over TLS"), ("whip", "WebRTC publishers")];
+const PLANNED: [(&str, &str); 2] = [("rtsps", "RTSP cameras over TLS"), ("whip", "WebRTC publishers")];
 
 /// A source's text, split. Its `Debug` hides user and password.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,7 +78,7 @@ impl SourceUrl {
             return Ok(Self { scheme, rest: rest.to_owned(), parameters: Vec::new() });
         }
         let parameters_at = match &scheme[..] {
-            "http" | "https" => find_fragment(rest),
+            "http" | "https" | "rtsp" | "rtsps" => find_fragment(rest),
             _ => rest.find('?'),
         };
         let (rest, query) = parameters_at.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..]));
@@ -187,7 +189,8 @@ fn find_fragment(rest: &str) -> Option<usize> {
 /// `text` without what stands between `//` and the last `@` of the authority, wherever in it such an address stands.
 ///
 /// A password is to be percent-encoded, and is hidden all the same if it is not: where what follows the first colon is
-/// no port, all up to the last `@` of the word counts as user and password.
+/// no port, all up to the last `@` of the word counts as user and password. Cameras take passwords in the path and the query
+/// as well (`?user=me&password=secret`): of such a word the value is hidden, up to the next `&`.
 pub fn hide_user(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut left = text;
@@ -208,10 +211,35 @@ pub fn hide_user(text: &str) -> String {
             }
             None => out.push_str(authority),
         }
+        let (path, rest) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        hide_values(path, &mut out);
         left = rest;
     }
     out.push_str(left);
     out
+}
+
+/// Appends `path` without the values of what is called like a password in it.
+fn hide_values(path: &str, out: &mut String) {
+    for (index, pair) in path.split_inclusive(['&', '?', '/']).enumerate() {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let telling = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            PASSWORD_NAMES.iter().any(|word| name.contains(word))
+        };
+        // `user=me_password=secret_stream=0` is one of them, too.
+        match value.is_empty() {
+            false
+                if telling(name)
+                    || index > 0 && telling(value.rsplit_once('=').map_or("", |(names, _)| names)) =>
+            {
+                out.push_str(name);
+                out.push_str("=***");
+                out.extend(value.chars().next_back().filter(|last| matches!(last, '&' | '?' | '/')));
+            }
+            _ => out.push_str(pair),
+        }
+    }
 }
 
 /// Whether `authority` names no user, and what follows its first colon cannot be a port.
@@ -282,7 +310,7 @@ mod tests {
         let parsed = |text| SourceUrl::parse(text).unwrap_err().to_string();
         assert!(parsed("/dev/video0").ends_with("did you mean `v4l2:///dev/video0`?"));
         assert!(parsed("./clip.mjpeg").ends_with("did you mean `file:./clip.mjpeg`?"));
-        let unknown = SpecError::unknown_scheme("rtsp", ["http"].into_iter()).to_string();
+        let unknown = SpecError::unknown_scheme("rtsps", ["http"].into_iter()).to_string();
         assert!(unknown.contains("is not there yet") && !unknown.contains("did you mean"), "{unknown}");
     }
 
@@ -294,6 +322,23 @@ mod tests {
             "ffmpeg -i rtsp://***@h/a -o http://***@k"
         );
         assert_eq!(format!("{:?}", SourceUrl::parse("http://u:p@h/x").unwrap()), "http://***@h/x");
+    }
+
+    #[test]
+    fn passwords_in_paths_and_queries_are_hidden() {
+        for (address, shown) in [
+            ("rtsp://h/s?user=me&password=secret&channel=1", "rtsp://h/s?user=me&password=***&channel=1"),
+            ("ffmpeg -i rtsp://h/s?PWD=secret -f null", "ffmpeg -i rtsp://h/s?PWD=*** -f null"),
+            (
+                "rtsp://h:554/user=me&password=secret&channel=1/x",
+                "rtsp://h:554/user=me&password=***&channel=1/x",
+            ),
+            ("rtsp://h/user=me_password=secret_stream=0.sdp", "rtsp://h/user=***"),
+            ("http://h/x?channel=1&width=640", "http://h/x?channel=1&width=640"),
+            ("http://h/monkey/x", "http://h/monkey/x"),
+        ] {
+            assert_eq!(hide_user(address), shown);
+        }
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! The file of the RTSP-to-browser server: `[server]`, `[rtsp]`, `[transcoding]`, `[ffmpeg]`, `[performance]`.
 //!
-//! Its one camera is called `camera`. Until there is an RTSP client, FFmpeg reads the camera and turns it into MJPEG
-//! where the file allows FFmpeg and it is installed.
+//! Its one camera is called `camera`. What it sends is shown as it is. Where the file allows FFmpeg to turn it into MJPEG, and FFmpeg
+//! is installed, that is what reads the camera, unless its address holds a password.
+
+use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::super::keys::{FFMPEG, PERFORMANCE, RTSP, SERVER, TRANSCODING};
-use super::super::ours::{self, check_source, missing_kind};
+use super::super::ours::{self, RTSP_SILENCE, check_source, is_rtsp};
 use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::section::{Section, Text};
 use super::super::value::host;
 use super::super::{CameraConfig, Config, Surroundings, default_name};
 use crate::capture::{Device, Request, through_ffmpeg};
-use crate::sources::SourceOptions;
-use crate::sources::hide_user;
+use crate::sources::{PASSWORD_NAMES, SourceOptions, Transport, hide_user};
+
+/// The shortest time between two tries.
+const LEAST_RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) fn read(
     root: &DeTable<'_>,
@@ -37,7 +41,15 @@ pub(super) fn read(
     let quality = transcoding.known_integer("quality");
     let default = SourceOptions::default();
     let mut camera = CameraConfig {
-        options: SourceOptions { quality: quality.unwrap_or(default.quality), ..default },
+        options: SourceOptions {
+            quality: quality.unwrap_or(default.quality),
+            silence_timeout: if is_rtsp(&url.text) { RTSP_SILENCE } else { default.silence_timeout },
+            transport: Transport::parse(rtsp.word("transport")).unwrap_or(default.transport),
+            reconnect_interval: rtsp
+                .place_of("reconnect_interval")
+                .map(|_| rtsp.seconds("reconnect_interval").max(LEAST_RECONNECT_INTERVAL)),
+            ..default.clone()
+        },
         ..ours::camera(default_name(), &url)
     };
     if config.cameras.iter().any(|known| known.name == camera.name) {
@@ -45,22 +57,21 @@ pub(super) fn read(
         reader.problems.push(problem.expected("one camera of a name"));
         return;
     }
-    if let Some(format) = transcoding.text("output_format").cloned() {
-        let known = ["mjpeg", "jpeg", "mjpg"].iter().any(|name| format.text.eq_ignore_ascii_case(name));
-        if !known {
-            reader.plan("transcoding", "transcoding.output_format", format.place);
-        }
-    }
-    let is_rtsp = ["rtsp://", "rtsps://"].iter().any(|scheme| url.text.starts_with(scheme));
-    if is_rtsp && missing_kind(&url.text).is_some() {
-        reader.plan("the RTSP client", "rtsp.url", url.place);
-        if let Some(command) = command(&url, &rtsp, &transcoding, &ffmpeg, reader, around) {
-            camera.source = (&command).into();
-            check_source("rtsp.url", &command, &mut camera, reader);
-        }
+    let wants_mjpeg = transcoding.text("output_format").is_none_or(|format| {
+        ["mjpeg", "jpeg", "mjpg"].iter().any(|name| format.text.eq_ignore_ascii_case(name))
+    });
+    let is_to_be_turned = transcoding.place.is_some() || ffmpeg.place.is_some();
+    let command = (is_rtsp(&url.text) && wants_mjpeg && is_to_be_turned)
+        .then(|| command(&url, &rtsp, &transcoding, &ffmpeg, reader, around))
+        .flatten();
+    if let Some(command) = command {
+        camera.source = (&command).into();
+        camera.options.silence_timeout = default.silence_timeout;
+        check_source("rtsp.url", &command, &mut camera, reader);
     } else {
         check_source("rtsp.url", &url, &mut camera, reader);
-        for key in ["framerate", "resolution"] {
+        let shown_as_it_is = |key: &&str| *key != "output_format" || !wants_mjpeg || is_rtsp(&url.text);
+        for key in ["output_format", "framerate", "resolution"].into_iter().filter(shown_as_it_is) {
             if let Some(place) = transcoding.place_of(key) {
                 reader.plan("transcoding", format!("transcoding.{key}"), place);
             }
@@ -78,13 +89,13 @@ fn command(
     reader: &mut Reader<'_>,
     around: Surroundings<'_>,
 ) -> Option<Text> {
-    if holds_password(url) {
-        // Its command line, password and all, could be read by every user of the machine.
-        reader.warn(Some(url.place), "rtsp.url: FFmpeg does not read this camera, since it would show the password to every user of this machine");
-        return None;
-    }
     let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
     if !ffmpeg.flag("enabled") || !around.machine.has_program(program) {
+        return None;
+    }
+    if holds_password(url) {
+        // Its command line, password and all, could be read by every user of the machine.
+        reader.warn(Some(url.place), "rtsp.url: FFmpeg does not turn this camera into MJPEG, since it would show the password to every user of this machine");
         return None;
     }
     let mut request = Request::new(Device::Source(String::new()));
@@ -97,7 +108,10 @@ fn command(
         let (before, after) = extra_words(ffmpeg, choose);
         through_ffmpeg(program, &[&transport[..], &before].concat(), choose(url), &after, &request)
     };
-    reader.warn(Some(url.place), "rtsp.url: FFmpeg reads this camera until there is an RTSP client");
+    reader.warn(
+        Some(url.place),
+        "rtsp.url: FFmpeg reads this camera and turns it into MJPEG, as `[ffmpeg]` has it",
+    );
     Some(Text {
         text: words(|text| &text.text),
         shown: words(|text| &text.shown),
@@ -111,10 +125,9 @@ fn command(
 fn holds_password(url: &Text) -> bool {
     let parameters = url.text.split_once('?').map_or("", |(_, query)| query).split('&');
     let mut names = parameters.map(|pair| pair.split('=').next().unwrap_or_default().to_ascii_lowercase());
-    let telling = ["pass", "pwd", "psw", "token", "secret", "auth", "key"];
     url.secret
         || hide_user(&url.text) != url.text
-        || names.any(|name| telling.iter().any(|word| name.contains(word)))
+        || names.any(|name| PASSWORD_NAMES.iter().any(|word| name.contains(word)))
 }
 
 fn server(server: &Section, config: &mut Config, reader: &mut Reader<'_>) {

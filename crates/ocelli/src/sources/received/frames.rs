@@ -42,8 +42,10 @@ impl Announced {
         !self.expects_pictures
     }
 
-    fn is_sound_alone(&self) -> bool {
-        self.tracks.iter().all(|track| !track.codec.is_video())
+    /// This track will not come.
+    pub(super) fn forget(&mut self, codec: Codec) {
+        self.expects_pictures &= !codec.is_video();
+        self.tracks.retain(|track| track.codec != codec);
     }
 }
 
@@ -145,16 +147,18 @@ impl Frames {
             return false;
         }
         let Sound { data, timestamp, arrived } = sound;
-        // Where there are no pictures, who listens can begin anywhere.
-        let key = announced.is_sound_alone();
         self.fault = None;
         let time = self.timeline.time(timestamp, arrived);
-        out.push(Frame { track: self.id, time, captured: Some(captured), key, data });
+        out.push(Frame { track: self.id, time, captured: Some(captured), key: false, data });
         true
     }
 
     /// Counts what became no frame.
     pub(super) fn dropped(&mut self, reason: Dropped, out: &mut Publisher) {
+        if !self.codec.is_video() {
+            // Nothing is wrong with the pictures.
+            return out.sound_dropped(1);
+        }
         out.dropped(
             1,
             match reason.cause() {

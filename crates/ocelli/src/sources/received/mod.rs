@@ -4,7 +4,7 @@
 //! who publish to us: packets are given to it by the number of their track, however they came. A packet goes from where it was
 //! received into its picture. Sockets, and who may send, are the caller's; time is an argument.
 //!
-//! Refuses media that no depacketiser speaks; of several of a kind the first that is spoken is taken.
+//! Refuses media that no depacketiser speaks, and sound without pictures; of several of a kind the first that is spoken is taken.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,11 +48,14 @@ pub fn choose(description: &Description) -> Result<Vec<Chosen>, String> {
         })
     };
     let chosen: Vec<Chosen> = [Kind::Video, Kind::Audio].into_iter().filter_map(first).collect();
-    if chosen.is_empty() { Err(nothing_understood(description)) } else { Ok(chosen) }
+    match chosen.first() {
+        Some(first) if first.codec.kind() == Kind::Video => Ok(chosen),
+        _ => Err(nothing_understood(description)),
+    }
 }
 
-/// Why nothing of a description can be received.
-fn nothing_understood(description: &Description) -> String {
+/// Why no pictures of a description can be received.
+pub fn nothing_understood(description: &Description) -> String {
     let name = |medium: &Medium| {
         let encoding = medium.formats.first().and_then(|format| format.encoding.as_ref());
         let name = match (encoding, medium.kind) {
@@ -64,10 +67,10 @@ fn nothing_understood(description: &Description) -> String {
         name.chars().filter(|letter| !letter.is_control()).take(40).collect::<String>()
     };
     let offers: Vec<String> = description.media.iter().take(8).map(name).collect();
-    let media = description.media.iter().filter(|medium| medium.kind != Kind::Other);
+    let media = description.media.iter().filter(|medium| medium.kind == Kind::Video);
     let why = media.filter_map(|medium| medium.codec().err()).next();
     let why = why.map_or_else(String::new, |error| format!(": {error}"));
-    format!("no stream that Ocelli understands (offers: {}){why}", offers.join(", "))
+    format!("no pictures that Ocelli understands (offers: {}){why}", offers.join(", "))
 }
 
 /// How packets come.
@@ -79,6 +82,8 @@ pub struct IntakeSetup {
     pub max_frame_bytes: usize,
     /// The receiver's name in reports.
     pub cname: String,
+    /// Whether sender and receiver are alone; otherwise they are in a group.
+    pub unicast: bool,
 }
 
 /// All tracks of a camera.
@@ -107,7 +112,7 @@ impl Intake {
             };
             let asking = if chosen.feedback { Asking::EXPECTED } else { Asking::UNEXPECTED };
             let cname = setup.cname.clone();
-            TrackIntake::new(now, TrackSetup { track, packets, cname, unicast: true, asking })
+            TrackIntake::new(now, TrackSetup { track, packets, cname, unicast: setup.unicast, asking })
         };
         let tracks = chosen.iter().zip(tracks).map(intake).collect();
         Self { tracks, clock: CameraClock::default(), announced, report: Vec::new() }
@@ -141,16 +146,22 @@ impl Intake {
         }
     }
 
-    /// Publishes what has become whole, and whether there was any: pictures, or sound where there are none.
+    /// Publishes what has become whole, and whether there were pictures.
     pub fn publish(&mut self, now: Moment, out: &mut Publisher) -> bool {
         let mut came = false;
-        let has_pictures = self.has_pictures();
         for track in &mut self.tracks {
             track.expire(now.since);
             let published = track.publish(now, &mut self.clock, &mut self.announced, out);
-            came |= published && (track.codec().is_video() || !has_pictures);
+            came |= published && track.codec().is_video();
         }
         came
+    }
+
+    /// This track will not come: the others do without.
+    pub fn forget(&mut self, track: usize) {
+        if let Some(track) = self.tracks.get(track) {
+            self.announced.forget(track.codec());
+        }
     }
 
     /// When [`publish`](Self::publish) or [`poll`](Self::poll) has something to do though no packet comes.
@@ -188,19 +199,14 @@ impl Intake {
         self.tracks.iter().all(TrackIntake::has_left)
     }
 
-    /// There are pictures among its tracks.
-    pub fn has_pictures(&self) -> bool {
-        self.tracks.iter().any(|track| track.codec().is_video())
-    }
-
     /// What was wrong with what became no frame, if none came since.
     pub fn fault(&self) -> Option<&str> {
         self.tracks.iter().find_map(TrackIntake::fault)
     }
 
-    /// Packets that were taken, of all tracks.
+    /// Packets of pictures that were taken.
     pub fn packets(&self) -> u64 {
-        self.tracks.iter().map(|track| track.counts().packets).sum()
+        self.tracks.iter().filter(|track| track.codec().is_video()).map(|track| track.counts().packets).sum()
     }
 
     /// The payload type of packets that were not taken for it.

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use ocelli_hub::{Bounds, DropReason, Item, Stream, Subscriber, Want};
 use ocelli_media::{Codec, Frame, TrackId, Tracks};
 use ocelli_proto::rtcp::{NtpTime, SenderInfo, write};
+use ocelli_proto::rtp::Stamp;
 use ocelli_proto::rtp::audio;
 use ocelli_proto::rtp::nal::{Burst, Format};
 use ocelli_proto::rtp::receive::IN_ORDER;
-use ocelli_proto::rtp::{Header, Stamp};
 
 use super::*;
 use crate::sources::pictures::tests::dropped;
@@ -61,7 +61,7 @@ impl Test {
     }
 
     fn with(lines: &str, limits: Limits) -> Self {
-        let setup = IntakeSetup { limits, max_frame_bytes: 1 << 20, cname: "test".to_owned() };
+        let setup = IntakeSetup { limits, max_frame_bytes: 1 << 20, cname: "test".to_owned(), unicast: true };
         let stream = Stream::new("test".parse().unwrap(), Bounds { pieces: 1000, bytes: 64 << 20 });
         let reader = stream.subscribe(Want::All);
         let out = stream.publish().unwrap();
@@ -186,17 +186,12 @@ fn pictures_and_sound_come_out_with_their_tracks_announced_together() {
 }
 
 #[test]
-fn sound_alone_is_a_camera_too() {
-    let mut test = Test::new("m=audio 0 RTP/AVP 0\r\n");
-    let mut header = Header { marker: false, payload_type: 0, sequence: 1, timestamp: 5, ssrc: 9 };
-    for index in 0..3 {
-        test.take(ms(20 * index), 0, &[[&header.to_bytes()[..], &[0xFF; 160]].concat()]);
-        header.sequence += 1;
-        header.timestamp += 160;
-    }
-    let (tracks, frames) = test.frames();
-    assert_eq!((tracks.len(), tracks[0][0].codec, frames.len()), (1, Codec::Pcmu, 3));
-    assert_eq!(seconds(&frames), [0.0, 0.02, 0.04]);
+fn sound_whose_pictures_are_refused_waits_for_none() {
+    let mut test = Test::new(&format!("{VIDEO}\r\n{SOUND}"));
+    let mut sound = Sender::sound();
+    test.intake.forget(0);
+    test.take(ms(0), 1, &[sound.frame_of_sound(), sound.frame_of_sound()].concat());
+    assert_eq!(test.stream.stats().sound_frames, 2);
 }
 
 #[test]
@@ -406,11 +401,12 @@ fn what_cannot_be_understood_is_named() {
          m=video 0 RTP/AVP 96\r\na=rtpmap:96 MP4V-ES/90000\r\n",
     );
     assert!(
-        words.starts_with("no stream that Ocelli understands (offers: vnd.onvif.metadata, MP4V-ES): "),
+        words.starts_with("no pictures that Ocelli understands (offers: vnd.onvif.metadata, MP4V-ES): "),
         "{words}"
     );
     assert!(refused("m=video 0 RTP/SAVP 96\r\na=rtpmap:96 H264/90000\r\n").contains("RTP/SAVP"));
     assert!(refused("m=video 0 RTP/AVP 96\r\n").contains("(offers: video)"));
+    assert_eq!(refused("m=audio 0 RTP/AVP 0\r\n"), "no pictures that Ocelli understands (offers: PCMU)");
     let chosen = chosen(&format!("{SOUND}m=video 0 RTP/AVP 98\r\na=rtpmap:98 VP8/90000\r\n{VIDEO}{SETS}"));
     assert_eq!(chosen.iter().map(|chosen| chosen.medium).collect::<Vec<_>>(), [2, 0]);
 }
