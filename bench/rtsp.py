@@ -82,7 +82,7 @@ class OcelliRtsp(RtspServer):
         config.write_text(
             f"[listen]\nhttp = \"127.0.0.1:{self.http}\"\nrtsp = \"127.0.0.1:{self.port}\"\n"
             "[limits]\nviewers = 5000\nconnections = 5000\n"
-            "[rtsp_server]\nconnections = 5000\nconnections_per_address = 5000\n"
+            "[rtsp_server]\nconnections = 5000\nhalf_open_per_address = 5000\n"
             f"[cameras.cam]\nsource = \"{camera}\"\ntransport = \"tcp\"\n"
         )
         return ["serve", "--config", str(config)]
