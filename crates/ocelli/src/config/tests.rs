@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::keys::{CAMERA, TABLES};
 use super::*;
 use crate::capture::{MadeUp, System};
-use crate::cli::Mode;
+use crate::cli::{Mode, RtspFlag};
 use crate::sources::Transport;
 
 const MACHINE: MadeUp =
@@ -93,6 +93,41 @@ source = "pattern:?width=1280&height=720&fps=30"
     let warning = config.warnings[0].to_string();
     assert!(warning.contains("WebRTC (`listen.webrtc` in line 4)"), "{warning}");
     assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn rtsp_is_served_at_its_usual_port_or_where_the_owner_says_or_not_at_all() {
+    let at = |text: &str| loaded(text).rtsp_listen;
+    let usual = RtspListen::Usual(([0, 0, 0, 0], 8554).into());
+    assert_eq!(at(""), usual);
+    assert_eq!(at("[listen]\nrtsp = 554"), RtspListen::At(([0, 0, 0, 0], 554).into()));
+    assert_eq!(at("[listen]\nrtsp = \"[::1]:0\""), RtspListen::At("[::1]:0".parse().unwrap()));
+    assert_eq!(at("[listen]\nrtsp = \"off\""), RtspListen::Off);
+    assert!(refused("[listen]\nrtsp = \"on\"").contains("\"0.0.0.0:8554\", or \"off\""));
+    let flags = |text: &str, address: Option<&str>, rtsp: Option<RtspFlag>| {
+        let address = address.map(|address| address.parse().unwrap());
+        let args = ServeArgs { address, rtsp, ..ServeArgs::default() };
+        from_text(text, &args, AROUND).unwrap().rtsp_listen
+    };
+    let loopback = Some("127.0.0.1");
+    assert_eq!(flags("", loopback, None), RtspListen::Usual(([127, 0, 0, 1], 8554).into()));
+    assert_eq!(flags("[listen]\nrtsp = 554", loopback, None), RtspListen::At(([127, 0, 0, 1], 554).into()));
+    assert_eq!(flags("[listen]\nrtsp = \"off\"", loopback, None), RtspListen::Off);
+    let elsewhere = ([0, 0, 0, 0], 9).into();
+    assert_eq!(flags("", loopback, Some(RtspFlag::At(elsewhere))), RtspListen::At(elsewhere));
+    assert_eq!(flags("", None, Some(RtspFlag::Off)), RtspListen::Off);
+}
+
+#[test]
+fn limits_of_rtsp_are_as_those_of_all_viewers_unless_they_are_given() {
+    let rtsp = |text: &str| loaded(text).rtsp;
+    assert_eq!(rtsp(""), RtspOptions::default());
+    let grown = rtsp("[limits]\nviewers = 2000");
+    assert_eq!((grown.connections, grown.sessions_per_address), (2500, 2000));
+    let text = "[limits]\nviewers = 2000\n[rtsp_server]\nconnections = 7\nsessions_per_address = 3\nhalf_open_per_address = 2\nmtu = 576\ntcp = false";
+    let given = rtsp(text);
+    assert_eq!((given.connections, given.sessions_per_address, given.half_open_per_address), (7, 3, 2));
+    assert_eq!((given.tcp, given.mtu), (false, 576));
 }
 
 #[test]

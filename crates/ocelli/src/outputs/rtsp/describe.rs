@@ -86,11 +86,16 @@ impl Chosen {
         is_ipv6: bool,
     ) -> Result<Answer, Refusal> {
         let tracks = self.tracks().await?;
+        // JPEGs do not say it themselves.
+        let framerate = (self.camera.stream().stats().rate.frames_per_second * 100.0).round() / 100.0;
+        let framerate = Some(framerate).filter(|framerate| (0.01..=1000.0).contains(framerate));
         let media: Vec<Medium> = tracks
             .iter()
             .filter_map(|track| {
                 let medium = medium(track, is_ipv6)?;
-                Some(Medium { control: Some(control(base, query, track.id.0)), ..medium })
+                let framerate = framerate.filter(|_| track.codec == MediaCodec::Jpeg);
+                let control = Some(control(base, query, track.id.0));
+                Some(Medium { framerate, control, ..medium })
             })
             .collect();
         if media.is_empty() {
