@@ -7,6 +7,7 @@
 mod camera_faults;
 mod changes;
 mod client;
+mod documents;
 mod http_abuse;
 mod http_contract;
 mod lifecycle;

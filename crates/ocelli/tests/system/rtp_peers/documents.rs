@@ -1,53 +1,19 @@
 //! Every command and file of docs/rtp.md, taken out of it and run. Only addresses, ports and names of files are exchanged,
 //! cameras are test patterns, and what shows pictures in a window is replaced by what takes them without one.
 
-use std::collections::BTreeSet;
 use std::net::UdpSocket;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::client::size;
+use crate::documents::{Block, Document};
 use crate::processes::{SOON, until};
-use crate::programs::{Running, as_nobody, directory, free_port, installed, python_with_opencv};
+use crate::programs::{Running, directory, free_port, installed, python_with_opencv};
 use crate::server::Server;
 
-/// A block of the document.
-#[derive(Clone)]
-struct Block {
-    name: String,
-    language: String,
-    text: String,
-}
-
-fn blocks() -> Vec<Block> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rtp.md");
-    let document = std::fs::read_to_string(file).unwrap();
-    let mut name = None;
-    let mut lines = document.lines();
-    let mut blocks = Vec::new();
-    while let Some(line) = lines.next() {
-        if let Some(rest) = line.strip_prefix("<!-- test: ") {
-            name = Some(rest.trim_end_matches(" -->").to_owned());
-        } else if let Some(language) = line.strip_prefix("```") {
-            let text: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-            let name = name.take().unwrap_or_else(|| panic!("a block without a test: {text:?}"));
-            blocks.push(Block { name, language: language.to_owned(), text: text.join("\n") });
-        }
-    }
-    blocks
-}
-
-/// The block called `name`, with each first text exchanged for its second, of which the first must be there.
 fn block(name: &str, exchanges: &[(&str, &str)]) -> Block {
-    let mut block = blocks().into_iter().find(|block| block.name == name).unwrap();
-    for (from, to) in exchanges {
-        assert!(block.text.contains(from), "{name} has no {from:?}: {}", block.text);
-        block.text = block.text.replace(from, to);
-    }
-    block
+    Document::read("rtp.md").block(name, exchanges)
 }
 
 /// Blocks that take the pictures of a camera called front, whose file begins with `push`.
@@ -81,11 +47,7 @@ const OTHERS: [&str; 13] = [
 
 #[test]
 fn every_block_of_the_document_has_its_test() {
-    let known: BTreeSet<_> = RECEIVERS.into_iter().chain(OTHERS).chain(["ffmpeg-sends-sdp"]).collect();
-    let blocks = blocks();
-    let found: BTreeSet<_> = blocks.iter().map(|block| block.name.as_str()).collect();
-    assert_eq!(found, known);
-    assert_eq!(blocks.len(), found.len(), "two blocks have one name");
+    Document::read("rtp.md").consists_of(RECEIVERS.into_iter().chain(OTHERS).chain(["ffmpeg-sends-sdp"]));
 }
 
 const DOCUMENTED_CAMERA: &str = "v4l2:///dev/video0?width=1280&height=720&fps=30";
@@ -97,20 +59,6 @@ fn camera(table: &str, name: &str, target: &str) -> String {
     let name = format!("[cameras.{name}]");
     block(table, &[(DOCUMENTED_CAMERA, PATTERN), ("[cameras.front]", &name), (target_there, target)]).text
         + "\n"
-}
-
-/// The block run by a shell, or by Python.
-fn start(directory: &TempDir, block: &Block) -> Running {
-    let mut command = match block.language.as_str() {
-        "sh" => Command::new("sh"),
-        "python" => Command::new(python_with_opencv().unwrap()),
-        other => panic!("{}: {other}", block.name),
-    };
-    command.arg("-c").arg(&block.text).env("SDL_VIDEODRIVER", "dummy");
-    if block.text.starts_with("vlc ") {
-        as_nobody(directory, &mut command);
-    }
-    Running::of(directory, command)
 }
 
 /// Whether a program that plays has shown a picture: ffplay says how late it is then, VLC has written it.
@@ -169,7 +117,7 @@ fn receiver(kind: &str, server: &Server, name: &str, port: u16) -> Block {
 
 /// Gets the description of a camera's stream, as the document does.
 fn describe(directory: &TempDir, server: &Server, name: &str) {
-    start(directory, &receiver("description", server, name, 0)).ends("curl");
+    receiver("description", server, name, 0).start(directory).ends("curl");
 }
 
 #[test]
@@ -187,7 +135,7 @@ fn what_the_document_receives_with_shows_a_pushed_camera() {
     let mut players = Vec::new();
     for (kind, port) in cameras {
         describe(&directory, &server, kind);
-        players.push((*kind, start(&directory, &receiver(kind, &server, kind, port))));
+        players.push((*kind, receiver(kind, &server, kind, port).start(&directory)));
     }
     all_play(&directory, players);
     for file in ["ffmpeg.mkv", "opencv-ffmpeg.png", "opencv-gstreamer.png"] {
@@ -216,7 +164,7 @@ fn what_the_document_receives_multicast_with_shows_it() {
     let mut players = Vec::new();
     for (kind, port) in kinds.into_iter().zip(ports) {
         describe(&directory, &server, kind);
-        players.push((kind, start(&directory, &receiver(kind, &server, kind, port))));
+        players.push((kind, receiver(kind, &server, kind, port).start(&directory)));
     }
     all_play(&directory, players);
     server.stop();
@@ -233,7 +181,7 @@ fn what_the_document_sends_to_another_target_with_does_so() {
     let other = socket.local_addr().unwrap().to_string();
     let there = server.address().to_string();
     let patch = block("patch", &[("192.168.1.10:8080", &there), ("192.168.1.20:5000", &other)]);
-    start(&directory, &patch).ends("curl");
+    patch.start(&directory).ends("curl");
     socket.set_nonblocking(true).unwrap();
     let mut packet = [0; 2000];
     until("a packet comes", || socket.recv(&mut packet).is_ok_and(|length| length > 12));
@@ -253,7 +201,7 @@ fn what_the_document_reports_with_reports() {
         .map(|(there, here)| (format!("port={there}"), format!("port={here}")));
     let mut exchanges: Vec<_> = ports.iter().map(|(there, here)| (there.as_str(), here.as_str())).collect();
     exchanges.extend([("192.168.1.10", "127.0.0.1"), ("autovideosink", "fakesink")]);
-    let _player = start(&directory, &block("gstreamer-reports", &exchanges));
+    let _player = block("gstreamer-reports", &exchanges).start(&directory);
     until("a receiver reports", || server.stats_of("front")["push"][0]["rtcp"]["receivers"] == 1);
     server.stop();
 }
@@ -282,7 +230,7 @@ fn what_the_document_has_others_send_becomes_a_camera() {
         block("receive-jpeg", &[("[cameras.door]", &name), ("0.0.0.0", "127.0.0.1"), (":5000?", &port)]).text
     });
     let server = Server::configured(&configuration.join("\n"));
-    let _running = senders.map(|(kind, port)| start(&directory, &sends(kind, port)));
+    let _running = senders.map(|(kind, port)| sends(kind, port).start(&directory));
     for (kind, _) in senders {
         shows_640x480(&server, kind);
     }
@@ -297,12 +245,12 @@ fn what_the_document_has_described_becomes_a_camera_and_is_shown() {
     }
     let directory = directory();
     let (port, pushed) = (free_port(), free_port());
-    let _sender = start(&directory, &sends("ffmpeg-sends-sdp", port));
+    let _sender = sends("ffmpeg-sends-sdp", port).start(&directory);
     let description = format!("sdp:{}", directory.path().join("door.sdp").display());
     let camera = block("receive-sdp", &[("sdp:door.sdp", &description)]).text;
     until("FFmpeg describes what it sends", || directory.path().join("door.sdp").exists());
     let server = Server::configured(&format!("{camera}\npush = [\"rtp://127.0.0.1:{pushed}\"]\n"));
-    let player = start(&directory, &receiver("gstreamer-h264", &server, "door", pushed));
+    let player = receiver("gstreamer-h264", &server, "door", pushed).start(&directory);
     all_play(&directory, vec![("gstreamer-h264", player)]);
     assert_eq!(server.stats_of("door")["codec"], "h264");
     server.stop();
