@@ -88,6 +88,7 @@ want_test_peers() {
   fi
   [ "$(uname -s)" = Linux ] || return 0
   want strace 'have strace' strace strace strace -
+  want ip 'have ip || [ -x /sbin/ip ]' iproute2 iproute iproute2 -
   if [ "$(uname -m)" != x86_64 ]; then
     say "the camera driver's test boots an x86-64 kernel and is left out on $(uname -m)"
     return 0

@@ -8,6 +8,11 @@ step() { printf '\n== %s\n' "$*"; }
 step "the page's own logic"
 node --test tests/page/*.test.mjs
 
+step "an RTSP player of others' making, which the whole-system tests drive"
+target=${CARGO_TARGET_DIR:-$PWD/target}/retina
+cargo build --locked --manifest-path tests/retina/Cargo.toml --target-dir "$target"
+export OCELLI_RETINA=$target/debug/retina-player
+
 step "every crate, and the whole system against real cameras and viewers"
 cargo test --workspace --locked
 
