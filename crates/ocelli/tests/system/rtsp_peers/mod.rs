@@ -4,6 +4,7 @@
 //! package of one (not on Debian), its tests say so and pass.
 
 pub(crate) mod camera;
+mod cameras;
 mod clips;
 mod matrix;
 mod players;
