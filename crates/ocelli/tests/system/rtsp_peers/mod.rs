@@ -6,6 +6,7 @@
 pub(crate) mod camera;
 mod cameras;
 mod clips;
+mod documents;
 mod matrix;
 mod players;
 mod rivals;

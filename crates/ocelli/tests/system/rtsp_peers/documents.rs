@@ -1,0 +1,156 @@
+//! Every command and file of docs/rtsp.md, taken out of it and run. Only addresses, ports and names of files are exchanged,
+//! cameras are GStreamer's or test patterns, and what shows pictures in a window is replaced by what takes them without one.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::clips::{Clip, Codec};
+use super::matrix::{address_of, serving};
+use super::players::Program;
+use super::rivals::rival;
+use crate::documents::{Block, Document};
+use crate::processes::{SOON, until};
+use crate::programs::{Running, directory, free_port, installed, python_with_opencv};
+use crate::server::Server;
+
+/// Blocks that play a camera called front.
+const PLAYERS: [&str; 5] = ["ffplay", "ffmpeg", "gstreamer", "opencv", "vlc"];
+/// Files of others that take it.
+const OTHERS: [&str; 3] = ["mediamtx", "go2rtc", "frigate"];
+
+const FRONT: &str = "rtsp://192.168.1.10:8554/front";
+
+fn document() -> Document {
+    Document::read("rtsp.md")
+}
+
+#[test]
+fn every_block_of_the_page_has_its_test() {
+    document().consists_of(PLAYERS.into_iter().chain(OTHERS));
+}
+
+/// The exchanges by which a player runs without a window, and ends where it can.
+fn without_window(name: &str) -> Vec<(&'static str, &'static str)> {
+    match name {
+        "ffmpeg" => vec![("-t 10", "-t 1")],
+        "vlc" => vec![(
+            "vlc ",
+            "vlc -I dummy --no-audio --no-osd --no-video-title-show --vout=yuv --yuv-file=shown.yuv ",
+        )],
+        "gstreamer" => vec![("autovideosink", "fakesink num-buffers=3")],
+        _ => Vec::new(),
+    }
+}
+
+/// A player's block, for a camera's address.
+fn player(name: &str, address: &str) -> Block {
+    let mut exchanges = without_window(name);
+    exchanges.push((FRONT, address));
+    document().block(name, &exchanges)
+}
+
+/// Whether a program that plays has shown a picture: ffplay says how late it is then, VLC has written it.
+fn plays(name: &str, running: &mut Running, directory: &TempDir) -> bool {
+    match name {
+        "vlc" => {
+            std::fs::metadata(directory.path().join("shown.yuv")).is_ok_and(|file| file.len() > 320 * 240)
+        }
+        "ffplay" => running.said().split('\r').any(|line| line.contains("M-V:") && !line.contains("nan")),
+        _ => running.has_ended(),
+    }
+}
+
+/// Waits until each has shown pictures, however long the others take.
+fn all_play(directory: &TempDir, mut players: Vec<(&str, Running)>) {
+    let deadline = Instant::now() + SOON;
+    while !players.is_empty() {
+        players.retain_mut(|(name, running)| !plays(name, running, directory));
+        let left: Vec<_> = players.iter().map(|(name, running)| (*name, running.said())).collect();
+        assert!(Instant::now() < deadline, "not shown within {SOON:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A server whose camera `cam` is a film.
+fn film(directory: &TempDir) -> (Server, String) {
+    let server = serving(&Clip::of(directory, Codec::H264));
+    let address = address_of(&server, "cam");
+    (server, address)
+}
+
+#[test]
+fn what_the_page_plays_with_shows_a_camera() {
+    if !installed(&["ffplay", "ffmpeg", "gst-launch-1.0"]) || python_with_opencv().is_none() {
+        return;
+    }
+    let directory = directory();
+    let (server, address) = film(&directory);
+    let there = PLAYERS.into_iter().filter(|name| *name != "vlc" || Program::Vlc.is_there());
+    let players = there.map(|name| (name, player(name, &address).start(&directory))).collect();
+    all_play(&directory, players);
+    for file in ["front.mkv", "front.png"] {
+        assert!(std::fs::metadata(directory.path().join(file)).unwrap().len() > 1000, "{file}");
+    }
+    server.stop();
+}
+
+/// FFmpeg plays `address`, as another program's reader would with these arguments.
+fn ffmpeg_plays(directory: &TempDir, arguments: &str, address: &str) {
+    let line = format!("ffmpeg -v error -rtsp_transport tcp {arguments} -i {address} -frames:v 10 -f null -");
+    Running::start(directory, &line).ends("FFmpeg");
+}
+
+/// The lines that its page of configuration begins with, and the page's block, run by a program that a variable names.
+fn other_server(name: &str, variable: &str, before: &str, arguments: &str, port: u16) {
+    let Some(program) = rival(variable) else { return };
+    let directory = directory();
+    let (server, address) = film(&directory);
+    let block = document().block(name, &[(FRONT, &address)]);
+    let file = if name == "mediamtx" { "mediamtx.yml" } else { "go2rtc.yaml" };
+    std::fs::write(directory.path().join(file), format!("{before}{}\n", block.text)).unwrap();
+    let other = Running::start(&directory, &format!("{program} {arguments}{file}"));
+    until("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let served = format!("rtsp://127.0.0.1:{port}/front");
+    // A path that MediaMTX has not got ready is none.
+    until("it has the stream", || {
+        server.stats()["viewers"].as_array().is_some_and(|viewers| !viewers.is_empty()) || name == "go2rtc"
+    });
+    ffmpeg_plays(&directory, "", &served);
+    drop(other);
+    server.stop();
+}
+
+#[test]
+fn mediamtx_takes_a_camera_as_the_page_says() {
+    let (port, media) = (free_port(), free_port());
+    let before = format!(
+        "logLevel: warn\nrtmp: no\nhls: no\nwebrtc: no\nsrt: no\nmoq: no\nrtspTransports: [tcp]\n\
+         rtspAddress: 127.0.0.1:{port}\nrtpAddress: 127.0.0.1:{media}\nrtcpAddress: 127.0.0.1:{}\n",
+        media + 1
+    );
+    other_server("mediamtx", "OCELLI_MEDIAMTX", &before, "", port);
+}
+
+#[test]
+fn go2rtc_takes_a_camera_as_the_page_says() {
+    let port = free_port();
+    let before = format!("app: {{modules: [rtsp, streams]}}\nrtsp: {{listen: '127.0.0.1:{port}'}}\n");
+    other_server("go2rtc", "OCELLI_GO2RTC", &before, "-config ", port);
+}
+
+/// FFmpeg with what Frigate's preset stands for.
+#[test]
+fn frigates_reader_takes_a_camera_as_the_page_says() {
+    if !installed(&["ffmpeg"]) {
+        return;
+    }
+    let directory = directory();
+    let (server, address) = film(&directory);
+    let block = document().block("frigate", &[(FRONT, &address)]);
+    let path = block.text.lines().find_map(|line| line.trim().strip_prefix("- path: ")).unwrap();
+    let preset = "-avoid_negative_ts make_zero -fflags +genpts+discardcorrupt -timeout 5000000 -use_wallclock_as_timestamps 1";
+    ffmpeg_plays(&directory, preset, path);
+    server.stop();
+}
