@@ -21,6 +21,7 @@ mod rtp_in;
 mod rtp_peers;
 mod rtp_push;
 mod rtp_reencode;
+mod rtsp_in;
 mod rtsp_peers;
 mod rtsp_server;
 mod server;
