@@ -1,4 +1,4 @@
-//! What a described codec is to the rest of the program: a track, and what its packets are put together by.
+//! What a description is to the rest of the program: tracks, what their packets are put together by, or why there are none.
 
 use std::num::{NonZeroU8, NonZeroU32};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ocelli_media as media;
 use ocelli_media::{ParameterSets, Track};
 
-use super::{Codec, Law};
+use super::{Codec, Description, Kind, Law, Medium};
 use crate::rtp::audio::{AacConfig, Format};
 use crate::rtp::nal;
 use crate::rtp::receive::Payload;
@@ -15,6 +15,28 @@ use crate::rtp::receive::Payload;
 const AAC_SAMPLES: u32 = 1024;
 /// Ticks a second of Opus' clock (RFC 7587 4.1).
 const OPUS_RATE: NonZeroU32 = NonZeroU32::new(48_000).expect("not zero");
+
+impl Description {
+    /// Why no pictures of it can be received, in words that name what there is instead: "no pictures that Ocelli understands (offers:
+    /// MP4V-ES)".
+    pub fn nothing_understood(&self) -> String {
+        let name = |medium: &Medium| {
+            let encoding = medium.formats.first().and_then(|format| format.encoding.as_ref());
+            let name = match (encoding, medium.kind) {
+                (Some(encoding), _) => encoding.name.as_str(),
+                (None, Kind::Video) => "video",
+                (None, Kind::Audio) => "audio",
+                (None, Kind::Other) => "data",
+            };
+            name.chars().filter(|letter| !letter.is_control()).take(40).collect::<String>()
+        };
+        let offers: Vec<String> = self.media.iter().take(8).map(name).collect();
+        let mut pictures = self.media.iter().filter(|medium| medium.kind == Kind::Video);
+        let why = pictures.find_map(|medium| medium.codec().err());
+        let why = why.map_or_else(String::new, |error| format!(": {error}"));
+        format!("no pictures that Ocelli understands (offers: {}){why}", offers.join(", "))
+    }
+}
 
 impl Codec {
     /// Which one it is, without what the description says of it.
@@ -77,7 +99,6 @@ impl Codec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sdp::Description;
 
     fn tracks(lines: &str) -> Vec<(Track, Payload)> {
         let description = Description::parse(format!("v=0\r\n{lines}").as_bytes()).unwrap();

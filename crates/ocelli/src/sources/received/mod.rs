@@ -12,7 +12,7 @@ use std::time::Duration;
 use ocelli_hub::{NetworkPath, Publisher};
 use ocelli_proto::rtp::receive::Setup;
 use ocelli_proto::rtp::reorder::Limits;
-use ocelli_proto::sdp::{self, Description, Kind, Medium};
+use ocelli_proto::sdp::{self, Description, Kind};
 
 mod clock;
 mod frames;
@@ -50,27 +50,8 @@ pub fn choose(description: &Description) -> Result<Vec<Chosen>, String> {
     let chosen: Vec<Chosen> = [Kind::Video, Kind::Audio].into_iter().filter_map(first).collect();
     match chosen.first() {
         Some(first) if first.codec.kind() == Kind::Video => Ok(chosen),
-        _ => Err(nothing_understood(description)),
+        _ => Err(description.nothing_understood()),
     }
-}
-
-/// Why no pictures of a description can be received.
-pub fn nothing_understood(description: &Description) -> String {
-    let name = |medium: &Medium| {
-        let encoding = medium.formats.first().and_then(|format| format.encoding.as_ref());
-        let name = match (encoding, medium.kind) {
-            (Some(encoding), _) => encoding.name.clone(),
-            (None, Kind::Video) => "video".to_owned(),
-            (None, Kind::Audio) => "audio".to_owned(),
-            (None, Kind::Other) => "data".to_owned(),
-        };
-        name.chars().filter(|letter| !letter.is_control()).take(40).collect::<String>()
-    };
-    let offers: Vec<String> = description.media.iter().take(8).map(name).collect();
-    let media = description.media.iter().filter(|medium| medium.kind == Kind::Video);
-    let why = media.filter_map(|medium| medium.codec().err()).next();
-    let why = why.map_or_else(String::new, |error| format!(": {error}"));
-    format!("no pictures that Ocelli understands (offers: {}){why}", offers.join(", "))
 }
 
 /// How packets come.

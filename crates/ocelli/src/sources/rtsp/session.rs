@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::link::{Link, connect};
 use super::ports::{Came, EMPTY_RTCP, Ports, RtcpBuffer, TRACKS};
-use crate::sources::received::{Chosen, Intake, IntakeSetup, Moment, nothing_understood};
+use crate::sources::received::{Chosen, Intake, IntakeSetup, Moment};
 
 /// How often the numbers are told when no picture comes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -269,7 +269,7 @@ impl Session {
     fn described(&mut self, described: Box<Described>) -> Result<(), Ended> {
         let has_pictures = described.tracks.iter().any(|track| track.codec.kind() == Kind::Video);
         if !has_pictures || described.tracks.len() > TRACKS {
-            let why = nothing_understood(&described.description);
+            let why = described.description.nothing_understood();
             return Err(SourceError::refused(format!("the camera offers {why}")).into());
         }
         self.described = Some(described);
@@ -327,13 +327,7 @@ impl Session {
             link.send_now(&mut self.client);
         }
         self.link = None;
-        match (cause, &self.described) {
-            (Cause::NothingSpoken(_), Some(described)) => {
-                let why = nothing_understood(&described.description);
-                SourceError::refused(format!("the camera offers {why}")).into()
-            }
-            (cause, _) => cause.into(),
-        }
+        cause.into()
     }
 
     fn take_interleaved(&mut self, now: Duration, track: u8, rtcp: bool, packet: &[u8]) {

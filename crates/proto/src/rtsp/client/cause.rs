@@ -52,7 +52,7 @@ pub enum Cause {
     #[error("the camera's session description: {0}")]
     Description(#[from] sdp::ReadError),
     /// Nothing in it can be shown or heard.
-    #[error("the camera sends nothing that can be received: {0}")]
+    #[error("the camera offers {0}")]
     NothingSpoken(String),
     /// The camera does not answer.
     #[error("the camera did not answer {method} in {} s", .after.as_secs())]

@@ -181,10 +181,10 @@ impl Client {
             Ok(description) => description,
             Err(error) => return self.close(error.into()),
         };
-        let tracks = match chosen(&description, self.settings.audio) {
-            Ok(tracks) => tracks,
-            Err(why) => return self.close(Cause::NothingSpoken(why)),
-        };
+        let tracks = chosen(&description, self.settings.audio);
+        if tracks.is_empty() {
+            return self.close(Cause::NothingSpoken(description.nothing_understood()));
+        }
         let fields = ["Content-Base", "Content-Location"].map(|name| response.fields.first(name));
         let base = control::base(&self.address, fields);
         let whole = control::resolve(&self.address, &base, description.control.as_deref().unwrap_or("*"));
@@ -218,31 +218,20 @@ pub(super) fn refusal(step: Step, response: &Response) -> Cause {
     Cause::Refused { method: step.method(), status: response.status, reason: response.reason.clone() }
 }
 
-/// The first medium of pictures that can be received, and the first of sound; or why there is none.
-fn chosen(description: &Description, audio: bool) -> Result<Vec<Track>, String> {
-    let mut why = None;
-    let mut first = |kind: Kind, is_meant: &dyn Fn(&Medium) -> bool| {
-        let media = description.media.iter().enumerate();
-        let mut media = media.filter(|(_, medium)| medium.kind == kind && is_meant(medium));
-        media.find_map(|(index, medium)| match medium.codec() {
-            Ok((payload_type, codec)) if codec.kind() == kind => {
-                Some(Track { medium: index, payload_type, codec })
-            }
-            Ok(_) => None,
-            Err(error) => {
-                why.get_or_insert_with(|| error.to_string());
-                None
-            }
+/// The first medium of pictures that can be received, and the first of sound.
+fn chosen(description: &Description, audio: bool) -> Vec<Track> {
+    let first = |kind: Kind, is_meant: &dyn Fn(&Medium) -> bool| {
+        let mut media = description.media.iter().enumerate().filter(|(_, medium)| is_meant(medium));
+        media.find_map(|(index, medium)| {
+            let (payload_type, codec) = medium.codec().ok()?;
+            (codec.kind() == kind).then_some(Track { medium: index, payload_type, codec })
         })
     };
-    let video = first(Kind::Video, &|_| true);
+    let video = first(Kind::Video, &|medium| medium.kind == Kind::Video);
     // What the camera would hear is a medium that the client sends. Some call all they send so.
     let all_sent = description.media.iter().all(|medium| medium.direction == Direction::SendOnly);
     let is_heard = |medium: &Medium| all_sent || medium.direction != Direction::SendOnly;
-    let audio = if audio { first(Kind::Audio, &is_heard) } else { None };
-    let tracks: Vec<_> = [video, audio].into_iter().flatten().collect();
-    if tracks.is_empty() {
-        return Err(why.unwrap_or_else(|| "its description names neither pictures nor sound".to_owned()));
-    }
-    Ok(tracks)
+    let audio =
+        audio.then(|| first(Kind::Audio, &|medium| medium.kind == Kind::Audio && is_heard(medium))).flatten();
+    [video, audio].into_iter().flatten().collect()
 }

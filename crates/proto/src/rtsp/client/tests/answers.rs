@@ -219,11 +219,13 @@ fn descriptions_without_a_meaning_are_words() {
     assert!(closed("<html>").starts_with("the camera's session description: "));
     let unknown = closed("v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H266/90000\r\n");
     assert!(
-        unknown.starts_with("the camera sends nothing that can be received: `a=rtpmap:96 H266`"),
+        unknown.starts_with(
+            "the camera offers no pictures that Ocelli understands (offers: H266): `a=rtpmap:96 H266`"
+        ),
         "{unknown}"
     );
     let text = closed("v=0\r\nm=application 0 RTP/AVP 107\r\n");
-    assert!(text.ends_with("its description names neither pictures nor sound"), "{text}");
+    assert_eq!(text, "the camera offers no pictures that Ocelli understands (offers: data)");
 }
 
 #[test]
