@@ -45,6 +45,8 @@ pub struct Lost {
     pub cause: Arc<str>,
     /// When it is tried again; `None` while it is being tried and has given no picture yet.
     pub retry_in: Option<Duration>,
+    /// It waits to be called: nobody tries anything.
+    pub waits: bool,
     /// Size of the camera's pictures, where it is known.
     pub size: Option<Size>,
     /// The time now.
@@ -100,7 +102,7 @@ impl Camera {
         let driver = Driver {
             supervisor: Supervisor::new(parts.policy),
             status: status.clone(),
-            notices: Notices { stream: parts.stream.clone(), draw: parts.draw },
+            notices: Notices { stream: parts.stream.clone(), status: status.clone(), draw: parts.draw },
             stream: parts.stream,
             on_lost: parts.on_lost,
         };
@@ -171,6 +173,7 @@ impl Driver {
                 biased;
                 () = stream.demand_changed() => drop(self.note_demand()),
                 () = stream.first_picture() => self.supervisor.picture(now()),
+                cause = stream.waits() => self.supervisor.waits(cause),
                 () = until(self.supervisor.deadline()) => {
                     if let Some(last) = stream.last_picture() {
                         self.supervisor.picture_at(last);
@@ -241,23 +244,20 @@ impl Driver {
 
     /// Publishes a picture that says that the camera is lost.
     async fn notice(&self) {
-        let State::Lost { cause, retry_at } = self.supervisor.state() else { return };
-        self.notices.publish(cause, Some(retry_at.saturating_duration_since(now()))).await;
+        let State::Lost { retry_at, .. } = self.supervisor.state() else { return };
+        self.notices.publish(Some(retry_at.saturating_duration_since(now()))).await;
     }
 
-    /// Repeats the notice of a camera that is tried again, while somebody watches and no picture has come. Never ends.
+    /// Repeats the notice of a camera that is tried again, or waits to be called, while somebody watches and no picture has come.
+    /// Never ends.
     fn repeat_notice(&self) -> impl Future<Output = ()> + Send + use<> {
-        let after = match self.supervisor.state() {
-            State::Starting { after, .. } if self.on_lost == OnLost::Picture => after.clone(),
-            _ => None,
-        };
-        let notices = self.notices.clone();
+        let notices = (self.on_lost == OnLost::Picture).then(|| self.notices.clone());
         async move {
-            if let Some(cause) = after {
+            if let Some(notices) = notices {
                 loop {
                     tokio::time::sleep(NOTICE_EVERY).await;
                     if notices.stream.viewers() > 0 && !notices.stream.gives_pictures() {
-                        notices.publish(&cause, None).await;
+                        notices.publish(None).await;
                     }
                 }
             }
@@ -276,8 +276,13 @@ impl Driver {
         if matches!(state, State::Ready { .. }) && !was_ready {
             tracing::info!(camera = %self.stream.name(), "camera ready");
         }
+        if let State::Waiting { cause } = &state
+            && status.state != state
+        {
+            tracing::info!(camera = %self.stream.name(), "{cause}");
+        }
         match &state {
-            State::Lost { cause, .. } => status.cause = Some(cause.clone()),
+            State::Lost { cause, .. } | State::Waiting { cause } => status.cause = Some(cause.clone()),
             State::Starting { after, .. } => status.cause = after.clone(),
             _ => {}
         }
@@ -290,16 +295,21 @@ impl Driver {
 #[derive(Clone)]
 struct Notices {
     stream: Arc<Stream>,
+    status: Arc<Mutex<Status>>,
     draw: Arc<DrawNotice>,
 }
 
 impl Notices {
-    async fn publish(&self, cause: &Arc<str>, retry_in: Option<Duration>) {
+    /// Publishes one, if there is anything to tell.
+    async fn publish(&self, retry_in: Option<Duration>) {
+        let Status { state, cause, .. } = lock(&self.status).clone();
+        let Some(cause) = cause else { return };
         let tracks = self.stream.tracks();
         let lost = Lost {
             camera: self.stream.name().to_string(),
-            cause: cause.clone(),
+            cause,
             retry_in,
+            waits: matches!(state, State::Waiting { .. }),
             size: tracks.and_then(|tracks| tracks.iter().find_map(|track| track.size)),
             now: SystemTime::now(),
         };

@@ -1,7 +1,7 @@
 //! One stream: its ring of frames and its counters. The ways in and out of it are in `ends`.
 //!
-//! Locks: the way in's is taken before the ring's; the meter's and the derived streams' are each taken alone. None is
-//! held across an `.await`.
+//! Locks: the way in's is taken before the ring's; the meter's, the derived streams' and that of who is waited for are each taken
+//! alone. None is held across an `.await`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -86,6 +86,7 @@ pub struct Stream {
     way_in: Mutex<WayIn>,
     demand: Arc<Demand>,
     first_picture: Notify,
+    waits: Waits,
     counters: Counters,
     meter: Mutex<Meter>,
     pub(crate) derived: DerivedStreams,
@@ -199,6 +200,13 @@ struct Demand {
     keyframe_wanted: Notify,
 }
 
+/// For whom a source waits, and that it has said so.
+#[derive(Debug, Default)]
+struct Waits {
+    cause: Mutex<Option<Arc<str>>>,
+    said: Notify,
+}
+
 /// Counts as one who watches for as long as it lives.
 #[derive(Debug)]
 struct Watching(Arc<Demand>);
@@ -231,6 +239,7 @@ impl Stream {
             way_in: Mutex::new(WayIn { sender, has_publisher: false, tracks: None, gives_pictures: false }),
             demand: Arc::default(),
             first_picture: Notify::new(),
+            waits: Waits::default(),
             counters: Counters::default(),
             meter: Mutex::default(),
             derived: DerivedStreams::default(),
@@ -309,6 +318,7 @@ impl Stream {
         // A run that ended right after its first picture may have left the signal behind, and this one would count as
         // giving pictures before it has given any.
         std::pin::pin!(self.first_picture.notified()).enable();
+        *lock(&self.waits.cause) = None;
     }
 
     /// The source has been dropped.
@@ -357,6 +367,16 @@ impl Stream {
 
     pub(crate) async fn first_picture(&self) {
         self.first_picture.notified().await;
+    }
+
+    /// For whom the source that runs waits, when it says so.
+    pub(crate) async fn waits(&self) -> Arc<str> {
+        loop {
+            if let Some(cause) = lock(&self.waits.cause).take() {
+                return cause;
+            }
+            self.waits.said.notified().await;
+        }
     }
 
     pub(crate) fn last_picture(&self) -> Option<Instant> {

@@ -78,6 +78,11 @@ pub enum State {
         /// The last failure's cause.
         after: Option<Arc<str>>,
     },
+    /// It waits to be called, for as long as that may take.
+    Waiting {
+        /// For whom, in words.
+        cause: Arc<str>,
+    },
     /// Pictures come.
     Ready {
         /// When the first came.
@@ -141,7 +146,7 @@ impl Supervisor {
     /// When [`tick`](Self::tick) must be called next, if nothing else happens.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Idle => None,
+            State::Idle | State::Waiting { .. } => None,
             State::Starting { since, .. } => Some(*since + self.policy.silence),
             State::Ready { last, .. } => Some(*last + self.policy.silence),
             State::Closing { since, last, .. } => {
@@ -168,9 +173,16 @@ impl Supervisor {
         }
     }
 
+    /// A source that has given no picture yet waits to be called.
+    pub fn waits(&mut self, cause: Arc<str>) {
+        if matches!(self.state, State::Starting { .. } | State::Waiting { .. }) {
+            self.state = State::Waiting { cause };
+        }
+    }
+
     /// The first picture of this run came.
     pub fn picture(&mut self, now: Instant) {
-        if !matches!(self.state, State::Starting { .. }) {
+        if !matches!(self.state, State::Starting { .. } | State::Waiting { .. }) {
             return self.picture_at(now);
         }
         self.state = if self.wanted() {
@@ -212,7 +224,7 @@ impl Supervisor {
             return None;
         }
         match &self.state {
-            State::Idle => None,
+            State::Idle | State::Waiting { .. } => None,
             State::Closing { since, .. } if now >= *since + self.policy.linger => {
                 self.failures = 0;
                 self.state = State::Idle;

@@ -22,11 +22,12 @@ pub(crate) fn draw(lost: &Lost) -> Option<(Frame, Tracks)> {
         time.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
     };
     let retry = match lost.retry_in {
-        Some(wait) => format!("Trying again at {}", local(lost.now + wait)),
-        None => "Trying again now".to_owned(),
+        Some(wait) => Some(format!("Trying again at {}", local(lost.now + wait))),
+        None if lost.waits => None,
+        None => Some("Trying again now".to_owned()),
     };
     let now = local(lost.now);
-    let notice = Notice { title: &lost.camera, cause: &lost.cause, retry: Some(&retry), time: &now };
+    let notice = Notice { title: &lost.camera, cause: &lost.cause, retry: retry.as_deref(), time: &now };
     let data = match notice::picture(size, &notice, QUALITY) {
         Ok(data) => data,
         Err(error) => {
@@ -59,6 +60,7 @@ mod tests {
             camera: "front".into(),
             cause: "it broke".into(),
             retry_in: Some(Duration::from_secs(2)),
+            waits: false,
             size: Some(Size { width: 320, height: 240 }),
             now: SystemTime::now(),
         };

@@ -23,6 +23,8 @@ enum Run {
     Waits(Duration),
     /// One picture, then sound for ever.
     Sounds,
+    /// Waits to be called for so long, then one picture and the error.
+    IsCalled(Duration, &'static str),
 }
 
 struct Scripted {
@@ -56,6 +58,14 @@ impl Source for Scripted {
                         out.push(frame(b"picture"));
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
+                }
+                Some(Run::IsCalled(after, error)) => {
+                    out.waits("waits for a call");
+                    tokio::time::sleep(after).await;
+                    out.set_tracks(vec![Track::jpeg(None)]);
+                    out.push(frame(b"picture"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    return Err(SourceError::silent(error));
                 }
                 Some(Run::Sounds) => {
                     out.set_tracks(vec![Track::jpeg(None)]);
@@ -209,6 +219,36 @@ async fn a_camera_that_gives_nothing_but_sound_any_more_is_given_up() {
     assert!(matches!(camera.status().state, State::Ready { .. }), "{:?}", camera.status());
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(camera.status().cause.as_deref(), Some("no picture came for 10 s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_waits_to_be_called_is_not_given_up_and_its_viewers_are_told() {
+    let stream = Stream::new("cam".parse().unwrap(), Bounds { pieces: 64, bytes: 1 << 20 });
+    let hour = Duration::from_secs(3600);
+    let runs = [Run::IsCalled(hour, "it hung up"), Run::IsCalled(hour, "again")];
+    let source = Box::new(Scripted { runs: runs.into(), dropped: Arc::default() });
+    let told = Arc::<Mutex<Vec<(String, bool, bool)>>>::default();
+    let drawn = told.clone();
+    let draw = Arc::new(move |lost: &Lost| {
+        let said = (lost.cause.to_string(), lost.retry_in.is_some(), lost.waits);
+        let mut drawn = drawn.lock().unwrap();
+        if drawn.last() != Some(&said) {
+            drawn.push(said);
+        }
+        Some((frame(b"notice"), vec![Track::jpeg(None)]))
+    });
+    let parts = CameraParts { stream, source, policy: Policy::default(), on_lost: OnLost::Picture, draw };
+    let camera = Camera::start(parts).unwrap();
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    let status = camera.status();
+    assert!(matches!(status.state, State::Waiting { .. }), "{status:?}");
+    assert_eq!((status.cause.as_deref(), status.restarts), (Some("waits for a call"), 0));
+    assert_eq!(*told.lock().unwrap(), [], "nobody watches");
+    let watching = watch(&camera, 5);
+    assert_eq!(watching.await, ["notice", "picture", "notice", "picture", "notice"]);
+    let waits = ("waits for a call".to_owned(), false, true);
+    let (lost, again) = (("it hung up".to_owned(), true, false), ("again".to_owned(), true, false));
+    assert_eq!(*told.lock().unwrap(), [waits.clone(), lost, waits, again]);
 }
 
 #[tokio::test(start_paused = true)]

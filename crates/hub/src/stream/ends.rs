@@ -99,6 +99,12 @@ impl Publisher {
         lock(&self.stream.meter).note = Some(note.into());
     }
 
+    /// Says that the source waits to be called, and for whom, in words: until its first picture it is not given up.
+    pub fn waits(&mut self, cause: &str) {
+        *lock(&self.stream.waits.cause) = Some(cause.into());
+        self.stream.waits.said.notify_one();
+    }
+
     /// Says how the camera's packets come.
     pub fn network(&mut self, path: NetworkPath) {
         lock(&self.stream.meter).network = Some(path);

@@ -216,7 +216,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         .cameras
         .iter()
         .map(|camera| (camera, camera.status()))
-        .filter(|(_, status)| matches!(status.state, CameraState::Starting { .. } | CameraState::Lost { .. }))
+        .filter(|(_, status)| !matches!(status.state, CameraState::Idle) && !gives_pictures(&status.state))
         .map(|(camera, status)| WaitingFor {
             camera: camera.name().to_string(),
             state: state_name(&status.state),
@@ -350,6 +350,7 @@ pub fn state_name(state: &CameraState) -> &'static str {
     match state {
         CameraState::Idle => "idle",
         CameraState::Starting { .. } => "starting",
+        CameraState::Waiting { .. } => "waiting",
         CameraState::Ready { .. } | CameraState::Closing { .. } => "ready",
         CameraState::Lost { .. } => "lost",
     }

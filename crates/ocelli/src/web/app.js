@@ -139,7 +139,7 @@ function tellNews(name, state, cause) {
   const before = told.get(name);
   told.set(name, state);
   if (before === undefined || before === state || (state !== "lost" && before !== "lost")) return;
-  if (state === "starting") told.set(name, "lost"); // being tried is not being back
+  if (state === "starting" || state === "waiting") told.set(name, "lost"); // being tried is not being back
   else news.textContent = state === "lost" ? `${name} is lost: ${cause ?? "no picture"}` : `${name} is back`;
 }
 

@@ -149,6 +149,8 @@ export class CameraCard extends HTMLElement {
         const next = wait === null ? "" : wait < 1 ? " Trying again now." : ` Next try in ${Math.ceil(wait)} s.`;
         return { tone: "bad", label: "Lost", detail: `${sentence(camera.cause ?? "No picture comes from it")}${next}` };
       }
+      case "waiting":
+        return { tone: "quiet", label: "Waiting", detail: camera.cause ? sentence(camera.cause) : null };
       case "starting":
         return { tone: "busy", label: "Starting", detail: camera.cause ? `Before: ${sentence(camera.cause)}` : null };
       default:

@@ -11,7 +11,7 @@ const GIVE_UP_MS = 5000;
  * @typedef {object} Camera
  * @property {string} name
  * @property {string} source
- * @property {"ready" | "starting" | "idle" | "lost" | "disabled"} state
+ * @property {"ready" | "starting" | "waiting" | "idle" | "lost" | "disabled"} state
  * @property {string | null} cause of the last failure
  * @property {string | null} note what its owner should know though it works
  * @property {number | null} retry_in_seconds
