@@ -33,9 +33,9 @@ pub(super) fn is_key(kind: u8) -> bool {
     kind == 5
 }
 
-/// Nothing of its access unit comes before it: sequence parameter set, access unit delimiter.
+/// No slice of its access unit comes before it (7.4.1.2.3): supplemental information, parameter sets, access unit delimiter.
 pub(super) fn begins(kind: u8) -> bool {
-    matches!(kind, 7 | 9)
+    matches!(kind, 6..=9)
 }
 
 /// Sequence and picture parameter sets, extensions and subsets of the former.

@@ -37,9 +37,10 @@ pub(super) fn is_key(kind: u8) -> bool {
     (16..=23).contains(&kind)
 }
 
-/// Nothing of its access unit comes before it: video and sequence parameter sets, access unit delimiter.
+/// No slice of its access unit comes before it (7.4.2.4.4): parameter sets, access unit delimiter, supplemental information that
+/// stands before them.
 pub(super) fn begins(kind: u8) -> bool {
-    matches!(kind, 32 | 33 | 35)
+    matches!(kind, 32..=35 | 39)
 }
 
 /// Types that NAL units themselves have.

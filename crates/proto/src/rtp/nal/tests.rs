@@ -112,6 +112,19 @@ fn stamping_again_allocates_nothing() {
 }
 
 #[test]
+fn a_stream_may_begin_with_what_stands_before_its_first_slice() {
+    for (format, first, slice) in [
+        (Format::H264, &[0x06, 5, 9][..], &[0x65, 0x00, 1][..]),
+        (Format::H264, &[0x68, 0xCE], &[0x65, 0x00, 1]),
+        (Format::H265, &[0x4E, 0x01, 9], &[0x26, 0x01, 0x00]),
+    ] {
+        let mut depacketiser = Depacketiser::new(format, 1000);
+        let units = feed(&mut depacketiser, &[packet(0, 0, false, first), packet(1, 0, true, slice)]);
+        assert_eq!(units.last().unwrap().as_ref().unwrap().data, access_unit(&[first, slice]));
+    }
+}
+
+#[test]
 fn what_is_not_spoken_is_refused_by_name() {
     let errors = |format, payload: &[u8]| {
         let mut depacketiser = Depacketiser::new(format, 1000);
