@@ -62,7 +62,7 @@ pub type DrawNotice = dyn Fn(&Lost) -> Option<(Frame, Tracks)> + Send + Sync;
 pub struct Status {
     /// What it does.
     pub state: State,
-    /// Why it was lost the last time, also while it is being tried again.
+    /// For whom it waits, while it does; else why it was lost the last time, also while it is being tried again.
     pub cause: Option<Arc<str>>,
     /// How often it was started again after a failure.
     pub restarts: u64,
@@ -102,6 +102,7 @@ impl Camera {
         let driver = Driver {
             supervisor: Supervisor::new(parts.policy),
             status: status.clone(),
+            loss: None,
             notices: Notices { stream: parts.stream.clone(), status: status.clone(), draw: parts.draw },
             stream: parts.stream,
             on_lost: parts.on_lost,
@@ -140,6 +141,8 @@ struct Driver {
     supervisor: Supervisor,
     /// Read by [`Camera::status`].
     status: Arc<Mutex<Status>>,
+    /// Why it was lost the last time.
+    loss: Option<Arc<str>>,
     stream: Arc<Stream>,
     on_lost: OnLost,
     notices: Notices,
@@ -269,7 +272,7 @@ impl Driver {
         self.supervisor.demand(self.stream.viewers() > 0, now())
     }
 
-    fn report(&self) {
+    fn report(&mut self) {
         let mut status = lock(&self.status);
         let state = self.supervisor.state().clone();
         let was_ready = matches!(status.state, State::Ready { .. } | State::Closing { .. });
@@ -282,10 +285,14 @@ impl Driver {
             tracing::info!(camera = %self.stream.name(), "{cause}");
         }
         match &state {
-            State::Lost { cause, .. } | State::Waiting { cause } => status.cause = Some(cause.clone()),
-            State::Starting { after, .. } => status.cause = after.clone(),
+            State::Lost { cause, .. } => self.loss = Some(cause.clone()),
+            State::Starting { after, .. } => self.loss.clone_from(after),
             _ => {}
         }
+        status.cause = match &state {
+            State::Waiting { cause } => Some(cause.clone()),
+            _ => self.loss.clone(),
+        };
         status.state = state;
         status.restarts = self.supervisor.restarts();
     }
