@@ -10,6 +10,7 @@ use crate::connections::Connections;
 use crate::notice;
 use crate::outputs::rtp::{Push, PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::Rtsp;
+use crate::sources::publish::Stage;
 use crate::transcode::Recoder;
 use crate::viewers::{SentTotals, Viewers};
 
@@ -34,6 +35,7 @@ pub struct CameraEntry {
     camera: Camera,
     /// What its viewers got.
     pub totals: Arc<SentTotals>,
+    stage: Option<Arc<Stage>>,
     rtp: RtpOptions,
     recoder: Recoder,
     pushes: Mutex<Vec<Arc<Push>>>,
@@ -47,6 +49,8 @@ pub struct CameraSetup {
     pub source_text: String,
     /// Its source.
     pub source: Box<dyn Source>,
+    /// Where its publishers come, if it is published to.
+    pub stage: Option<Arc<Stage>>,
     /// When it runs.
     pub policy: Policy,
     /// What viewers see while it is lost.
@@ -75,6 +79,7 @@ impl CameraEntry {
             source: setup.source_text,
             camera,
             totals: Arc::default(),
+            stage: setup.stage,
             rtp: setup.rtp,
             recoder,
             pushes: Mutex::default(),
@@ -96,6 +101,11 @@ impl CameraEntry {
     /// Its pictures.
     pub fn stream(&self) -> &Arc<Stream> {
         self.camera.stream()
+    }
+
+    /// Where its publishers come, if it is published to.
+    pub fn stage(&self) -> Option<&Arc<Stage>> {
+        self.stage.as_ref()
     }
 
     /// Its way to the worker that re-encodes its pictures.

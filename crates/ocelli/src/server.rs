@@ -20,6 +20,7 @@ use crate::log;
 use crate::open_files;
 use crate::outputs::rtp::RtpOptions;
 use crate::outputs::rtsp::{self, Rtsp};
+use crate::sources::publish::Stage;
 use crate::viewers::Viewers;
 
 /// How long cameras' processes may take to end once the program is asked to.
@@ -67,6 +68,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         // It is told once.
         let _ = app.rtsp.listens.set(address);
     }
+    tell_publishers(&app);
     let router = http::router(app.clone(), &config.cors, &machine_name());
     let limits = ListenerLimits {
         connections: config.limits.connections,
@@ -142,10 +144,12 @@ fn start(config: &Config) -> Arc<App> {
 }
 
 fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup {
+    let stage = Stage::of(camera.source.as_str());
     CameraSetup {
         name: camera.name.clone(),
         source_text: camera.source.to_string(),
-        source: camera.build(),
+        source: stage.as_ref().map_or_else(|| camera.build(), |stage| stage.source(&camera.options)),
+        stage,
         policy: Policy { on_demand: camera.on_demand, ..camera.options.policy(camera.source.scheme()) },
         on_lost: camera.on_lost,
         bounds,
@@ -157,14 +161,28 @@ fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup 
 /// Says what is shown and where. To nobody, if whoever started the program has closed its standard output.
 fn greet(config: &Config, address: SocketAddr, app: &App) {
     let chosen = config.chosen.iter().map(|sentence| format!("{sentence}\n")).collect::<String>();
-    let rtsp =
-        rtsp_address(app).map(|address| format!("Players find it at {address}.\n")).unwrap_or_default();
+    let rtsp = app
+        .first()
+        .and_then(|camera| rtsp_address(app, camera))
+        .map(|address| format!("Players find it at {address}.\n"))
+        .unwrap_or_default();
     let _ = writeln!(std::io::stdout(), "{chosen}{rtsp}Open {} to watch.", page_address(address));
 }
 
-/// Where a player finds the first camera, if there is RTSP.
-fn rtsp_address(app: &App) -> Option<String> {
-    let (listens, camera) = (app.rtsp.listens.get()?, app.first()?.name());
+/// Says where cameras that are published to can be published to.
+fn tell_publishers(app: &App) {
+    for camera in &app.cameras {
+        match (camera.stage(), rtsp_address(app, camera)) {
+            (Some(stage), Some(address)) => stage.open(address),
+            (Some(stage), None) => stage.close("nobody can publish to it: there is no RTSP server"),
+            (None, _) => {}
+        }
+    }
+}
+
+/// Where a player finds `camera`, and a publisher, if there is RTSP.
+fn rtsp_address(app: &App, camera: &CameraEntry) -> Option<String> {
+    let (listens, camera) = (app.rtsp.listens.get()?, camera.name());
     Some(if listens.ip().is_unspecified() {
         format!("rtsp://{}:{}/{camera}", machine_name(), listens.port())
     } else {

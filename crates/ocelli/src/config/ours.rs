@@ -258,6 +258,11 @@ fn one_camera(
         }
     }
     check_source(&format!("{path}.source"), &source, &mut camera, reader);
+    if camera.on_demand && camera.source.scheme() == "publish" {
+        camera.on_demand = false;
+        let text = "on_demand: left out, for whoever publishes begins and ends by himself";
+        reader.warn(section.place_of("on_demand"), format!("{path}.{text}"));
+    }
     Some(camera)
 }
 

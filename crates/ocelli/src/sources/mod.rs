@@ -13,6 +13,7 @@ mod file;
 mod http;
 mod pattern;
 mod pictures;
+pub mod publish;
 pub mod received;
 mod rtp;
 mod rtsp;
@@ -53,11 +54,10 @@ impl SourceOptions {
             "rtsp" | "rtsps" => rtsp::hub_silence(self.silence_timeout),
             _ => self.silence_timeout,
         };
-        let backoff = self.reconnect_interval.map_or(default.backoff, |wait| Backoff {
-            shortest: wait,
-            longest: wait,
-            ..default.backoff
-        });
+        // Who publishes is not to wait for us.
+        let wait = self.reconnect_interval.filter(|_| scheme != publish::KIND.scheme);
+        let backoff =
+            wait.map_or(default.backoff, |wait| Backoff { shortest: wait, longest: wait, ..default.backoff });
         Policy { silence, backoff, ..default }
     }
 }
@@ -95,6 +95,7 @@ pub const KINDS: &[SourceKind] = &[
     http::KIND,
     http::SECURE_KIND,
     pattern::KIND,
+    publish::KIND,
     rtp::KIND,
     rtp::sdp::KIND,
     rtsp::KIND,

@@ -216,6 +216,25 @@ pub fn hide_user(text: &str) -> String {
         left = rest;
     }
     out.push_str(left);
+    hide_parameters(&out)
+}
+
+/// `text` without the values of `?password=` and `&password=`, also where no `//` stands before them (`publish:?password=secret`).
+fn hide_parameters(text: &str) -> String {
+    const NAME: &str = "password=";
+    let mut out = String::with_capacity(text.len());
+    let mut left = text;
+    while let Some(at) = left.find(NAME) {
+        let (before, after) = left.split_at(at + NAME.len());
+        out.push_str(before);
+        left = after;
+        if before[..at].ends_with(['?', '&', '#']) {
+            out.push_str("***");
+            let end = after.find(|c: char| matches!(c, '&' | '#') || c.is_whitespace());
+            left = &after[end.unwrap_or(after.len())..];
+        }
+    }
+    out.push_str(left);
     out
 }
 
@@ -338,6 +357,18 @@ mod tests {
             ("http://h/monkey/x", "http://h/monkey/x"),
         ] {
             assert_eq!(hide_user(address), shown);
+        }
+    }
+
+    #[test]
+    fn passwords_among_parameters_are_hidden() {
+        for (address, hidden) in [
+            ("publish:?user=u&password=s%20t#x y", "publish:?user=u&password=***#x y"),
+            ("publish:?password=a//b&user=u password=", "publish:?password=***&user=u password="),
+            ("a?password=", "a?password=***"),
+            ("password=x", "password=x"),
+        ] {
+            assert_eq!(hide_user(address), hidden);
         }
     }
 

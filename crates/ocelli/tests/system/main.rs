@@ -16,6 +16,7 @@ mod peers;
 mod processes;
 mod programs;
 mod promises;
+mod publish;
 mod rtp_feedback;
 mod rtp_in;
 mod rtp_peers;

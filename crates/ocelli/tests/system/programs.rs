@@ -72,6 +72,11 @@ impl Running {
         String::from_utf8_lossy(&std::fs::read(&self.errors).unwrap()).into_owned()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Whether it has ended.
     ///
     /// # Panics

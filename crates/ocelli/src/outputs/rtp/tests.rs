@@ -130,6 +130,7 @@ async fn targets_that_stay_go_on_and_others_end_and_begin() {
             source: crate::sources::build("pattern:?width=64&height=48&fps=50", &Default::default()).unwrap(),
             policy: ocelli_hub::Policy { on_demand: true, ..Default::default() },
             on_lost: ocelli_hub::OnLost::Picture,
+            stage: None,
             bounds: Bounds { pieces: 4, bytes: 1 << 20 },
             push,
             rtp: RtpOptions::default(),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_media::TrackId;
 use ocelli_proto::rtsp::Status;
-use ocelli_proto::rtsp::server::{Answer, Close, Connection, Event, Offer, Refusal};
+use ocelli_proto::rtsp::server::{Answer, Close, Connection, End, Event, Offer, Refusal};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -23,6 +23,7 @@ use super::bursts::Laid;
 use super::describe::Chosen;
 use super::listen::HalfOpen;
 use super::play::Playback;
+use super::record::Recording;
 use super::session::Ended;
 use super::writing::Outlet;
 use super::{Server, unguessable};
@@ -46,6 +47,8 @@ enum Over {
     Stalled,
     #[error("the camera's stream has ended, or is coded otherwise from here on")]
     Camera,
+    #[error("the camera takes no more: {0}")]
+    Unwanted(String),
     #[error("the session was ended from outside")]
     Asked,
     #[error(transparent)]
@@ -59,7 +62,7 @@ impl Over {
             Self::Broke(error) if is_farewell(error) => Ended::Left,
             Self::Broke(_) => Ended::Broke,
             Self::Stalled => Ended::Stalled,
-            Self::Camera => Ended::Camera,
+            Self::Camera | Self::Unwanted(_) => Ended::Camera,
             Self::Asked => Ended::Asked,
             Self::Closed(Close::SessionTimeout(_)) => Ended::Silent,
             Self::Closed(_) => Ended::Abuse,
@@ -92,6 +95,7 @@ pub(super) async fn run(server: Arc<Server>, stream: TcpStream, peer: SocketAddr
         half_open: Some(half_open),
         chosen: None,
         playback: None,
+        recording: None,
         outlet: Outlet::default(),
         timer: Timer::new(),
     };
@@ -108,6 +112,8 @@ struct Driver {
     /// What was described last, held ready for SETUP.
     chosen: Option<Chosen>,
     playback: Option<Playback>,
+    /// What the client has announced, and sends, with the name that it has given it.
+    recording: Option<(String, Recording)>,
     outlet: Outlet,
     timer: Timer,
 }
@@ -151,14 +157,26 @@ impl Driver {
                 }
                 return Ok(());
             }
+            Event::Ended(End::Replaced) if self.recording.is_some() => {
+                // What it has announced holds for the session that begins.
+                if let Some((_, recording)) = &mut self.recording {
+                    recording.begin_again();
+                }
+                return Ok(());
+            }
             Event::Ended(end) => {
                 self.end_session(Ended::Left, &end);
                 return Ok(());
             }
-            Event::Setup { publish: true, .. } | Event::Announce { .. } | Event::Record => {
-                Err(Refusal::new(Status::METHOD_NOT_ALLOWED, "nobody may send streams here"))
+            Event::Announce { path, sdp, .. } => self.announce(path, &sdp),
+            Event::Setup { track, offers, publish: true, .. } => self.set_up_to_record(track, &offers),
+            Event::Record => self.record(),
+            Event::Data { track, rtcp, packet } => {
+                if let Some((_, recording)) = &self.recording {
+                    recording.give(track, rtcp, packet).await;
+                }
+                return Ok(());
             }
-            Event::Data { .. } => return Ok(()),
             Event::Close(reason) => return Err(reason.into()),
         };
         let answer = answer.unwrap_or_else(Answer::Refused);
@@ -192,9 +210,36 @@ impl Driver {
         Ok(Answer::SetUp(set_up))
     }
 
+    fn announce(&mut self, path: String, sdp: &[u8]) -> Result<Answer, Refusal> {
+        let (recording, answer) = self.server.announce(&path, sdp)?;
+        self.recording = Some((path, recording));
+        Ok(answer)
+    }
+
+    fn set_up_to_record(&mut self, track: Option<u8>, offers: &[Offer]) -> Result<Answer, Refusal> {
+        let Some((_, recording)) = &mut self.recording else {
+            return Err(Refusal::new(Status::NOT_VALID_IN_STATE, "nothing was announced"));
+        };
+        let local = self.stream.local_addr();
+        let local = local.map_err(|error| Refusal::new(Status::INTERNAL_ERROR, error.to_string()))?;
+        recording.set_up(track, offers, local, self.peer).map(Answer::SetUp)
+    }
+
+    fn record(&mut self) -> Result<Answer, Refusal> {
+        let Some((path, recording)) = &mut self.recording else {
+            return Err(Refusal::new(Status::NOT_VALID_IN_STATE, "nothing was announced"));
+        };
+        recording.record(path, self.machine.tracks(), self.machine.program(), self.peer)
+    }
+
     /// Writes what is due and reads what comes, until there is something to think about.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
         let now = Instant::now();
+        if let Some((_, recording)) = &mut self.recording
+            && let Poll::Ready(why) = recording.poll(&mut self.machine, context)
+        {
+            return Poll::Ready(Err(Over::Unwanted(why)));
+        }
         if let Poll::Ready(over) = self.poll_write(now, context) {
             return Poll::Ready(Err(over));
         }
@@ -291,6 +336,9 @@ impl Driver {
         if stalled.is_some_and(|at| at <= now) {
             return Poll::Ready(Err(Over::Stalled));
         }
+        if self.recording.as_ref().is_some_and(|(_, recording)| recording.was_heard()) {
+            self.machine.alive(self.server.since_origin(now));
+        }
         match self.machine.expire(self.server.since_origin(now)) {
             Some(Event::Close(reason)) => Poll::Ready(Err(reason.into())),
             _ => Poll::Ready(Ok(())),
@@ -298,6 +346,9 @@ impl Driver {
     }
 
     fn end_session(&mut self, kind: Ended, why: &dyn fmt::Display) {
+        if let Some((_, recording)) = self.recording.take() {
+            recording.end(why.to_string());
+        }
         let Some(Playback { enrolled, .. }) = self.playback.take() else { return };
         self.server.app.rtsp.sessions.count(kind);
         let stats = enrolled.viewer.stats();
@@ -317,7 +368,7 @@ impl Driver {
             Over::Left | Over::Broke(_) => {}
             // What waits in the kernel would stay there for minutes.
             Over::Stalled => drop(socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))),
-            Over::Camera | Over::Asked | Over::Closed(_) => {
+            Over::Camera | Over::Unwanted(_) | Over::Asked | Over::Closed(_) => {
                 let rest = async {
                     loop {
                         match self.outlet.write(&self.stream, &mut self.machine) {

@@ -12,10 +12,12 @@
 //! | `describe` | which camera, and its description |
 //! | `play` | SETUP and PLAY: places, and where a reader begins |
 //! | `reader` | what a client that plays gets next |
+//! | `record` | ANNOUNCE and RECORD: clients that send |
 //! | `writing` | bytes on their way into a connection |
 //! | `session` | who plays, for others to see and to end |
 //!
-//! Refused: addresses that ask for another size, quality or codec than the camera's (501), and streams that clients want to send.
+//! Refused: addresses that ask for another size, quality or codec than the camera's (501), and streams that clients want to send where no camera
+//! waits for them.
 
 mod bursts;
 mod connection;
@@ -24,6 +26,7 @@ mod gate;
 mod listen;
 mod play;
 mod reader;
+mod record;
 mod session;
 mod writing;
 
@@ -90,11 +93,12 @@ struct Server {
 
 impl Server {
     fn new(app: Arc<App>, options: RtspOptions) -> Arc<Self> {
-        let settings = Settings { tcp: options.tcp, udp: false, ..Settings::default() };
+        let publish = app.cameras.iter().any(|camera| camera.stage().is_some());
+        let settings = Settings { tcp: options.tcp, udp: true, publish, ..Settings::default() };
         Arc::new(Self {
-            app,
             settings: Arc::new(settings),
-            gate: Arc::new(Door),
+            gate: Arc::new(Door(app.clone())),
+            app,
             doorway: Arc::new(Doorway::new(options.half_open_per_address)),
             options,
             origin: Instant::now(),

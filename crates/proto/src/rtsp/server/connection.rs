@@ -13,6 +13,7 @@ use super::{
     Answer, Close, End, Event, MOST_OUTPUT_BYTES, MOST_STRAY_BYTES, Phase, REQUEST_WINDOW, SESSION_GRACE,
     SessionId, SessionTrack, Settings,
 };
+use crate::rtp::interleaved;
 use crate::rtsp::auth::Gate;
 use crate::rtsp::{Data, Item, ReadError, Reader, Status};
 
@@ -122,6 +123,18 @@ impl Connection {
         self.out.drain(..bytes.min(self.out.len()));
         if self.out.is_empty() && self.out.capacity() > 4096 {
             self.out = Vec::new();
+        }
+    }
+
+    /// Puts RTCP of a track behind what is to be sent, if its packets travel within the connection. Left out while much waits.
+    pub fn send_report(&mut self, track: u8, report: &[u8]) {
+        let tracks = self.session.iter().flat_map(|session| &session.tracks);
+        let channels =
+            tracks.filter(|known| known.number == track).find_map(|known| known.transport.interleaved);
+        let (Some((_, channel)), Ok(length)) = (channels, u16::try_from(report.len())) else { return };
+        if self.out.len() < MOST_OUTPUT_BYTES {
+            self.out.extend(interleaved::prefix(channel, length));
+            self.out.extend_from_slice(report);
         }
     }
 
