@@ -13,6 +13,7 @@ mod source;
 mod stream;
 mod supervise;
 mod sync;
+mod wake;
 
 pub use camera::{Camera, CameraParts, DrawNotice, Lost, OnLost, Status};
 pub use derive::{Derivation, DerivedReader, RingId};

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::wake::Together;
 
 #[cfg(test)]
 #[cfg(feature = "model")]
@@ -100,6 +101,7 @@ pub struct RingSender<T> {
     shared: Arc<Shared<T>>,
     /// Kept between pushes so that waking allocates nothing.
     wakers: Vec<Waker>,
+    together: Together,
 }
 
 /// One reader with its cursor. Dropping it gives its place back.
@@ -179,7 +181,10 @@ pub fn ring<T: Piece>(bounds: Bounds) -> (RingSender<T>, Ring<T>) {
         free: Vec::new(),
     };
     let shared = Arc::new(Shared { state: Mutex::new(state) });
-    (RingSender { shared: shared.clone(), wakers: Vec::new() }, Ring { shared })
+    (
+        RingSender { shared: shared.clone(), wakers: Vec::new(), together: Together::default() },
+        Ring { shared },
+    )
 }
 
 impl<T> Shared<T> {
@@ -238,9 +243,7 @@ impl<T: Piece> RingSender<T> {
 impl<T> RingSender<T> {
     /// Wakes those who waited, with the lock given back: they take it themselves.
     fn wake(&mut self) {
-        for waker in self.wakers.drain(..) {
-            waker.wake();
-        }
+        self.together.wake(&mut self.wakers);
     }
 }
 
@@ -252,6 +255,7 @@ impl<T> Drop for RingSender<T> {
             state.take_wakers(&mut self.wakers, |_| true);
         }
         self.wake();
+        self.together.finish();
     }
 }
 
