@@ -25,6 +25,7 @@ use super::listen::HalfOpen;
 use super::play::Playback;
 use super::record::Recording;
 use super::session::Ended;
+use super::tunnel::{Kind, Tunnel};
 use super::writing::Outlet;
 use super::{Server, unguessable};
 use crate::http::close;
@@ -77,7 +78,14 @@ fn is_farewell(error: &io::Error) -> bool {
 }
 
 /// Serves `stream` until it is over. `half_open` is its place until its first request.
-pub(super) async fn run(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
+pub(super) async fn run(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
+    // Its memory is needed for a moment, this task's for days.
+    let kind = Box::pin(server.tunnels.enter(&mut stream, peer, half_open)).await;
+    let (half_open, tunnel) = match kind {
+        Kind::Plain(half_open) => (Some(half_open), None),
+        Kind::Tunnel(tunnel) => (None, Some(tunnel)),
+        Kind::Done => return close(stream).await,
+    };
     let nonce = match unguessable() {
         Ok(nonce) => nonce,
         Err(error) => {
@@ -92,7 +100,8 @@ pub(super) async fn run(server: Arc<Server>, stream: TcpStream, peer: SocketAddr
         stream,
         peer,
         machine,
-        half_open: Some(half_open),
+        half_open,
+        tunnel,
         chosen: None,
         playback: None,
         recording: None,
@@ -109,6 +118,8 @@ struct Driver {
     peer: SocketAddr,
     machine: Connection,
     half_open: Option<HalfOpen>,
+    /// Where requests come from that do not come by `stream`.
+    tunnel: Option<Tunnel>,
     /// What was described last, held ready for SETUP.
     chosen: Option<Chosen>,
     playback: Option<Playback>,
@@ -316,6 +327,14 @@ impl Driver {
 
     /// Ready when something was read, or nothing more comes.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        if let Some(tunnel) = &mut self.tunnel {
+            if let Poll::Ready(Some(bytes)) = tunnel.requests.poll_recv(context) {
+                self.machine.room().extend_from_slice(&bytes);
+                return Poll::Ready(Ok(()));
+            }
+            return poll_left(&self.stream, context)
+                .map(|left| Err(left.map_or_else(Over::Broke, |()| Over::Left)));
+        }
         loop {
             ready!(self.stream.poll_read_ready(context)).map_err(Over::Broke)?;
             match self.stream.try_read_buf(self.machine.room()) {
@@ -384,6 +403,20 @@ impl Driver {
                     close(self.stream).await;
                 }
             }
+        }
+    }
+}
+
+/// Ready when the client has closed its side. What it sends meanwhile is thrown away.
+fn poll_left(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let mut sink = [0; 512];
+    loop {
+        ready!(stream.poll_read_ready(context))?;
+        match stream.try_read(&mut sink) {
+            Ok(0) => return Poll::Ready(Ok(())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }

@@ -13,6 +13,7 @@
 //! | `play` | SETUP and PLAY: places, and where a reader begins |
 //! | `reader` | what a client that plays gets next |
 //! | `record` | ANNOUNCE and RECORD: clients that send |
+//! | `tunnel` | connections whose requests come by HTTP |
 //! | `writing` | bytes on their way into a connection |
 //! | `session` | who plays, for others to see and to end |
 //!
@@ -28,6 +29,7 @@ mod play;
 mod reader;
 mod record;
 mod session;
+mod tunnel;
 mod writing;
 
 use std::net::SocketAddr;
@@ -44,6 +46,7 @@ use crate::app::{App, CameraEntry};
 use crate::connections::Connections;
 use gate::Door;
 use listen::Doorway;
+use tunnel::Tunnels;
 
 /// How cameras are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,7 @@ struct Server {
     settings: Arc<Settings>,
     gate: Arc<Door>,
     doorway: Arc<Doorway>,
+    tunnels: Arc<Tunnels>,
     /// What the state machines' times count from.
     origin: Instant,
 }
@@ -100,6 +104,7 @@ impl Server {
             gate: Arc::new(Door(app.clone())),
             app,
             doorway: Arc::new(Doorway::new(options.half_open_per_address)),
+            tunnels: Arc::default(),
             options,
             origin: Instant::now(),
         })

@@ -57,11 +57,15 @@ fn ffmpeg_and_gstreamer_play_every_codec() {
         let server = Server::camera(&source);
         server.until_state("cam", "ready");
         let url = format!("rtsp://{}/cam", server.rtsp());
-        let said = run(
-            &directory,
-            &format!("ffmpeg -v error -xerror -rtsp_transport tcp -i {url} -frames:v 40 -f null -"),
-        );
-        assert_eq!(said, "", "{codec}");
+        for transport in ["tcp", "http"] {
+            let said = run(
+                &directory,
+                &format!(
+                    "ffmpeg -v error -xerror -rtsp_transport {transport} -i {url} -frames:v 40 -fps_mode passthrough -enc_time_base 1:90000 -f null -"
+                ),
+            );
+            assert_eq!(said, "", "{codec} by {transport}");
+        }
         run(
             &directory,
             &format!(

@@ -1,0 +1,274 @@
+//! RTSP through HTTP, for clients behind proxies: what QuickTime began and FFmpeg, VLC and cameras speak (no RFC; Apple's "Tunnelling
+//! RTSP and RTP through HTTP").
+//!
+//! ```text
+//! client ── GET  /cam  x-sessioncookie: C ─▶   ◀── answers and packets, as they are ──
+//! client ── POST /cam  x-sessioncookie: C ─▶   requests in Base64, for as long as it takes ──▶
+//! ```
+//!
+//! A connection that begins with such a GET is an RTSP connection whose requests come by another: by a POST with the same cookie from
+//! the same address. A POST may end and another one go on. Refused: a cookie that is there already, and a POST without its GET.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::listen::HalfOpen;
+
+/// How long the first bytes of a connection may take, as for one without HTTP.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// The longest head; it comes in one piece.
+const MOST_HEAD_BYTES: usize = 2048;
+/// Most bytes of a cookie.
+const MOST_COOKIE_BYTES: usize = 128;
+/// Pieces of requests that wait until they are looked at; then the POST is read no further.
+const WAITING: usize = 4;
+/// Bytes of a POST that are read at once.
+const READ_BYTES: usize = 2048;
+/// A POST that brings nothing for this long is closed. What keeps a session alive comes more often.
+const SILENT: Duration = Duration::from_secs(120);
+
+const OPENED: &[u8] =
+    b"HTTP/1.0 200 OK\r\nConnection: close\r\nCache-Control: no-store\r\nPragma: no-cache\r\n\
+    Content-Type: application/x-rtsp-tunnelled\r\n\r\n";
+const NO_GET: &[u8] = b"HTTP/1.0 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const TAKEN: &[u8] = b"HTTP/1.0 409 Conflict\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// Base64 as clients write it, of each request for itself.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The tunnels that are open, by their clients' addresses and cookies.
+#[derive(Default)]
+pub(super) struct Tunnels {
+    open: Mutex<HashMap<Name, mpsc::Sender<Bytes>>>,
+}
+
+type Name = (IpAddr, Vec<u8>);
+
+/// What a new connection is.
+pub(super) enum Kind {
+    /// RTSP, or whatever else; still half open.
+    Plain(HalfOpen),
+    /// The client's end of a tunnel, whose requests come from here.
+    Tunnel(Tunnel),
+    /// It has brought requests for a tunnel, or was refused: it is to be closed.
+    Done,
+}
+
+/// The way in of a tunnel, until it is dropped.
+pub(super) struct Tunnel {
+    tunnels: Arc<Tunnels>,
+    name: Name,
+    pub(super) requests: mpsc::Receiver<Bytes>,
+}
+
+impl Tunnels {
+    /// Looks at how `stream` begins. A connection that brings requests is read to its end here.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        half_open: HalfOpen,
+    ) -> Kind {
+        let mut head = vec![0; MOST_HEAD_BYTES];
+        let Ok(Ok(length)) = tokio::time::timeout(FIRST_BYTES, stream.peek(&mut head)).await else {
+            return Kind::Done;
+        };
+        let Some(head) = Head::parse(&head[..length]) else { return Kind::Plain(half_open) };
+        drop(half_open);
+        if stream.read_exact(&mut vec![0; head.bytes]).await.is_err() {
+            return Kind::Done;
+        }
+        let name = (peer.ip(), head.cookie.to_vec());
+        let answered = match head.brings {
+            false => match self.open(name) {
+                Some(tunnel) => match stream.write_all(OPENED).await {
+                    Ok(()) => return Kind::Tunnel(tunnel),
+                    Err(error) => Err(error),
+                },
+                None => stream.write_all(TAKEN).await,
+            },
+            true => {
+                let sender = self.lock().get(&name).cloned();
+                match sender {
+                    Some(sender) => bring(stream, &sender).await,
+                    None => stream.write_all(NO_GET).await,
+                }
+            }
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%peer, "RTSP through HTTP: {error}");
+        }
+        Kind::Done
+    }
+
+    fn open(self: &Arc<Self>, name: Name) -> Option<Tunnel> {
+        let (sender, requests) = mpsc::channel(WAITING);
+        let mut open = self.lock();
+        if open.contains_key(&name) {
+            return None;
+        }
+        open.insert(name.clone(), sender);
+        Some(Tunnel { tunnels: self.clone(), name, requests })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, mpsc::Sender<Bytes>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.tunnels.lock().remove(&self.name);
+    }
+}
+
+/// Gives what `stream` brings to its tunnel, until either ends.
+async fn bring(stream: &mut TcpStream, to: &mpsc::Sender<Bytes>) -> io::Result<()> {
+    let (mut decoder, mut buffer) = (Decoder::default(), vec![0; READ_BYTES]);
+    loop {
+        let read = tokio::select! {
+            read = tokio::time::timeout(SILENT, stream.read(&mut buffer)) => read,
+            () = to.closed() => return Ok(()),
+        };
+        let bytes = match read {
+            Ok(Ok(0)) | Err(_) => return Ok(()),
+            Ok(read) => read?,
+        };
+        let Some(decoded) = decoder.push(&buffer[..bytes]) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "what comes is no Base64"));
+        };
+        if !decoded.is_empty() && to.send(decoded.into()).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The head of a request that opens a tunnel, or brings requests for it.
+#[derive(Debug, PartialEq, Eq)]
+struct Head<'a> {
+    /// How long it is.
+    bytes: usize,
+    brings: bool,
+    cookie: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    /// `None` for anything else than the whole head of such a request.
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let brings = match bytes {
+            [b'G', b'E', b'T', b' ', ..] => false,
+            [b'P', b'O', b'S', b'T', b' ', ..] => true,
+            _ => return None,
+        };
+        let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
+        let mut lines = bytes[..end].split(|byte| *byte == b'\n');
+        let cookie = lines.find_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(colon);
+            name.trim_ascii().eq_ignore_ascii_case(b"x-sessioncookie").then(|| value[1..].trim_ascii())
+        })?;
+        let fits = (1..=MOST_COOKIE_BYTES).contains(&cookie.len());
+        fits.then_some(Self { bytes: end + 4, brings, cookie })
+    }
+}
+
+/// Base64 that comes in pieces, and ends and begins anew with each request.
+#[derive(Debug, Default)]
+struct Decoder {
+    /// Letters of a group of four that is not whole.
+    letters: Vec<u8>,
+}
+
+impl Decoder {
+    /// What is whole by now; `None` if it is no Base64.
+    fn push(&mut self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut decoded = Vec::with_capacity(text.len());
+        for letter in text.iter().filter(|letter| !letter.is_ascii_whitespace()) {
+            self.letters.push(*letter);
+            if self.letters.len() == 4 {
+                BASE64.decode_vec(&self.letters, &mut decoded).ok()?;
+                self.letters.clear();
+            }
+        }
+        Some(decoded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_whole_heads_with_a_cookie_are_tunnels() {
+        let get =
+            b"GET /cam HTTP/1.0\r\nX-SessionCookie: abc \r\nAccept: application/x-rtsp-tunnelled\r\n\r\nrest";
+        assert_eq!(Head::parse(get), Some(Head { bytes: get.len() - 4, brings: false, cookie: b"abc" }));
+        let post = b"POST /cam HTTP/1.0\r\nx-sessioncookie:abc\r\n\r\n";
+        assert_eq!(Head::parse(post), Some(Head { bytes: post.len(), brings: true, cookie: b"abc" }));
+        for other in [
+            &b"GET_PARAMETER rtsp://h/cam RTSP/1.0\r\nx-sessioncookie: abc\r\n\r\n"[..],
+            b"GET / HTTP/1.0\r\n\r\n",
+            b"GET / HTTP/1.0\r\nx-sessioncookie: abc\r\n",
+            b"GET / HTTP/1.0\r\nx-sessioncookie:\r\n\r\n",
+            b"OPTIONS * RTSP/1.0\r\nx-sessioncookie: abc\r\n\r\n",
+            b"",
+        ] {
+            assert_eq!(Head::parse(other), None);
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_one_tunnel_of_one_address() {
+        let tunnels = Arc::new(Tunnels::default());
+        let name = |address: &str| (address.parse().unwrap(), b"abc".to_vec());
+        let first = tunnels.open(name("127.0.0.1")).unwrap();
+        assert!(tunnels.open(name("127.0.0.1")).is_none());
+        assert!(tunnels.open(name("127.0.0.2")).is_some());
+        drop(first);
+        assert!(tunnels.open(name("127.0.0.1")).is_some());
+        assert!(tunnels.lock().is_empty(), "nothing is left of those that ended");
+    }
+
+    proptest! {
+        #[test]
+        fn requests_are_read_however_they_are_cut(
+            requests in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..200), 1..6),
+            cuts in proptest::collection::vec(1_usize..50, 1..20),
+        ) {
+            let text: String = requests.iter().map(|request| BASE64.encode(request)).collect();
+            let (mut decoder, mut decoded) = (Decoder::default(), Vec::new());
+            let (mut rest, mut cuts) = (text.as_bytes(), cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                decoded.extend(decoder.push(piece).unwrap());
+                rest = behind;
+            }
+            prop_assert_eq!(decoded, requests.concat());
+        }
+
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Head::parse(&bytes);
+            let _ = Head::parse(&[b"GET ", &bytes[..], b"x-sessioncookie: a\r\n\r\n"].concat());
+            let _ = Decoder::default().push(&bytes);
+        }
+    }
+}
