@@ -218,7 +218,7 @@ pub const CAMERA: Table = Table {
             "source",
             Kind::Text,
             "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `rtsp://user:password@host/path`, `http://…`, \
-             `rtp://0.0.0.0:5000`, `file:clip.mjpeg`, `pattern:`. Required.",
+             `rtp://0.0.0.0:5000`, `file:clip.mjpeg`, `publish:`, `pattern:`. Required.",
         ),
         key("enabled", Kind::Flag(true), "Whether the camera is used."),
         key(

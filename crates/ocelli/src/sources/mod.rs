@@ -51,7 +51,7 @@ impl SourceOptions {
     pub fn policy(&self, scheme: &str) -> Policy {
         let default = Policy::default();
         let silence = match scheme {
-            "rtsp" | "rtsps" => rtsp::hub_silence(self.silence_timeout),
+            "rtsp" | "rtsps" | "publish" => rtsp::hub_silence(self.silence_timeout),
             _ => self.silence_timeout,
         };
         // Who publishes is not to wait for us.

@@ -132,7 +132,7 @@ fn readers_go_on_when_a_publisher_is_killed_and_another_comes() {
     player.ends("the player");
     // A publisher whose machine hangs is given up.
     second.signal(Signal::STOP);
-    server.lost_for("cam", "sent nothing for 4 s");
+    server.lost_for("cam", "sent no pictures for 4 s");
     let _third = publish("tcp");
     let times = server.log().matches("waits for somebody to publish to").count();
     assert!(times <= 4, "{}", server.log());

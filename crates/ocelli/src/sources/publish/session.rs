@@ -17,11 +17,12 @@ use tokio::time::{Instant, sleep_until};
 use super::{Packet, Publication};
 use crate::sources::SourceOptions;
 use crate::sources::received::{Intake, IntakeSetup, Moment};
+use crate::sources::rtsp::MOST_WAIT_FOR_PICTURE;
 use crate::udp::Inbox;
 
 /// How often the numbers are told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// The source ends a little before the hub would end it: it knows better words.
+/// A publisher is given up a little before the time that is said.
 const PART_OF_SILENCE: f64 = 0.98;
 /// How long packets by UDP are waited for that others have overtaken, and how many wait for them.
 const BY_UDP: Limits = Limits { wait: Duration::from_millis(50), packets: 512 };
@@ -43,8 +44,8 @@ pub(super) struct Session<'a> {
     ended: oneshot::Receiver<String>,
     over: oneshot::Sender<String>,
     last_picture: Duration,
-    /// Packets at the last picture.
-    packets_then: u64,
+    /// When packets of pictures came last, and how many had come then.
+    heard: (Duration, u64),
     told: Duration,
     /// Packets of others than the publisher.
     strange: u64,
@@ -104,7 +105,7 @@ impl<'a> Session<'a> {
             ended,
             over,
             last_picture: Duration::ZERO,
-            packets_then: 0,
+            heard: (Duration::ZERO, 0),
             told: Duration::ZERO,
             strange: 0,
             before: *counted,
@@ -180,7 +181,10 @@ impl<'a> Session<'a> {
         let now = Moment::now(self.origin);
         if self.intake.publish(now, out) {
             self.last_picture = now.since;
-            self.packets_then = self.intake.packets();
+        }
+        let packets = self.intake.packets();
+        if packets != self.heard.1 {
+            self.heard = (now.since, packets);
         }
         let Self { intake, way, inlets, .. } = self;
         intake.poll(now.since, |track, report| send(way, inlets, track, report));
@@ -188,7 +192,7 @@ impl<'a> Session<'a> {
             self.tell(out);
             self.told = now.since;
         }
-        (now.since >= self.silent_at()).then(|| self.why_it_is_silent())
+        (now.since >= self.silent_at()).then(|| self.why_it_is_silent(now.since))
     }
 
     fn deadline(&mut self) -> Duration {
@@ -196,7 +200,13 @@ impl<'a> Session<'a> {
     }
 
     fn silent_at(&self) -> Duration {
-        self.last_picture + self.silence.mul_f64(PART_OF_SILENCE)
+        let packets = self.heard.0 + self.silence.mul_f64(PART_OF_SILENCE);
+        packets.min(self.last_picture + self.most_wait())
+    }
+
+    /// How long there may be no whole picture while packets come: up to the next keyframe, where one was lost.
+    fn most_wait(&self) -> Duration {
+        self.silence.max(MOST_WAIT_FOR_PICTURE)
     }
 
     /// Takes a packet, and those that wait behind it.
@@ -274,9 +284,10 @@ impl<'a> Session<'a> {
     }
 
     /// Why no picture came since the last one.
-    fn why_it_is_silent(&self) -> String {
+    fn why_it_is_silent(&self, now: Duration) -> String {
         let (from, seconds) = (self.from, self.silence.as_secs_f64());
-        if self.intake.packets() > self.packets_then {
+        if now >= self.last_picture + self.most_wait() {
+            let seconds = self.most_wait().as_secs();
             let why = self.intake.fault().map_or_else(String::new, |fault| format!(": {fault}"));
             return format!(
                 "packets come from the publisher at {from}, but no whole picture in {seconds} s{why}"
@@ -286,7 +297,7 @@ impl<'a> Session<'a> {
             Some(other) => format!(
                 "packets come from the publisher at {from}, but not of the payload type that it has announced, and of {other}"
             ),
-            None => format!("the publisher at {from} sent nothing for {seconds} s"),
+            None => format!("the publisher at {from} sent no pictures for {seconds} s"),
         }
     }
 }

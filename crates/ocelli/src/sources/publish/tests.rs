@@ -135,21 +135,29 @@ async fn one_that_sends_nothing_is_given_up_and_told_why() {
     stage.open("rtsp://h:8554/cam".to_owned());
     let mut seat = stage.enter(place(None)).unwrap();
     let (_stream, _reader, ended) = run(&stage);
-    let why = "the publisher at 127.0.0.1:40000 sent nothing for 10 s";
+    let why = "the publisher at 127.0.0.1:40000 sent no pictures for 10 s";
     assert_eq!(ended.await.unwrap(), SourceError::silent(why));
     assert_eq!((&mut seat.over).await.as_deref(), Ok(why));
-    // Half a picture is none.
+    // Halves of pictures are none.
     drop(seat);
     let seat = stage.enter(place(None)).unwrap();
     let (_stream, _reader, ended) = run(&stage);
-    for bytes in key(1, 5000).into_iter().take(2) {
-        seat.give(Packet { track: 0, rtcp: false, bytes }).await;
+    let began = tokio::time::Instant::now();
+    for number in 1..100 {
+        for bytes in key(number, 5000).into_iter().take(2) {
+            seat.give(Packet { track: 0, rtcp: false, bytes }).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if ended.is_finished() {
+            break;
+        }
     }
     let SourceError::Silent(why) = ended.await.unwrap() else { panic!("not silent") };
     assert!(
-        why.starts_with("packets come from the publisher at 127.0.0.1:40000, but no whole picture"),
+        why.starts_with("packets come from the publisher at 127.0.0.1:40000, but no whole picture in 30 s: "),
         "{why}"
     );
+    assert!(began.elapsed() < Duration::from_secs(32), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use ocelli_hub::{BoxFuture, NetworkPath, Publisher, Source, SourceError};
 use ocelli_proto::rtsp::client::{Address, Carrier, Client, Lessons, Settings};
 use tokio::time::Instant;
 
-use self::session::{MOST_WAIT_FOR_PICTURE, Session, Try};
+pub(super) use self::session::MOST_WAIT_FOR_PICTURE;
+use self::session::{Session, Try};
 use super::{SourceKind, SourceOptions, SourceUrl, SpecError};
 
 mod link;
@@ -69,7 +70,7 @@ impl Transport {
     }
 }
 
-/// How long the hub is to wait for a picture of such a camera, which notices by itself that nothing comes, and may have its
+/// How long the hub is to wait for a picture of such a camera, or of one that is published to, which notices by itself that nothing comes, and may have its
 /// keyframes far apart.
 pub(super) fn hub_silence(silence: Duration) -> Duration {
     silence.max(MOST_WAIT_FOR_PICTURE) + MARGIN

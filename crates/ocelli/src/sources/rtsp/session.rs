@@ -22,7 +22,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// The source ends a little before it is said that it is silent.
 const PART_OF_SILENCE: f64 = 0.98;
 /// How long packets of pictures may come without a whole picture: cameras that save bandwidth have keyframes this far apart.
-pub(super) const MOST_WAIT_FOR_PICTURE: Duration = Duration::from_secs(30);
+pub(in crate::sources) const MOST_WAIT_FOR_PICTURE: Duration = Duration::from_secs(30);
 /// How long after its farewell a camera may yet change its mind.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What is waited for where packets may overtake each other. See the same of `rtp:`.
