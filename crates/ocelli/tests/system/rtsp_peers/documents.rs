@@ -12,11 +12,13 @@ use super::players::Program;
 use super::rivals::rival;
 use crate::documents::{Block, Document};
 use crate::processes::{SOON, until};
-use crate::programs::{Running, directory, free_port, installed, python_with_opencv};
+use crate::programs::{Running, directory, free_port, installed, python_with_opencv, run};
 use crate::server::Server;
 
 /// Blocks that play a camera called front.
 const PLAYERS: [&str; 5] = ["ffplay", "ffmpeg", "gstreamer", "opencv", "vlc"];
+/// Blocks by which a camera called yard is published, behind its configuration.
+const PUBLISHERS: [&str; 3] = ["publish", "publish-ffmpeg", "publish-gstreamer"];
 /// Files of others that take it.
 const OTHERS: [&str; 3] = ["mediamtx", "go2rtc", "frigate"];
 
@@ -28,7 +30,7 @@ fn document() -> Document {
 
 #[test]
 fn every_block_of_the_page_has_its_test() {
-    document().consists_of(PLAYERS.into_iter().chain(OTHERS));
+    document().consists_of(PLAYERS.into_iter().chain(OTHERS).chain(PUBLISHERS));
 }
 
 /// The exchanges by which a player runs without a window, and ends where it can.
@@ -92,6 +94,31 @@ fn what_the_page_plays_with_shows_a_camera() {
     all_play(&directory, players);
     for file in ["front.mkv", "front.png"] {
         assert!(std::fs::metadata(directory.path().join(file)).unwrap().len() > 1000, "{file}");
+    }
+    server.stop();
+}
+
+#[test]
+fn what_the_page_publishes_with_becomes_a_camera() {
+    if !installed(&["ffmpeg", "gst-launch-1.0"]) {
+        return;
+    }
+    let directory = directory();
+    let film =
+        "ffmpeg -v error -f lavfi -i testsrc=size=320x240:rate=15 -t 20 -pix_fmt yuv420p -g 15 film.mp4";
+    run(&directory, film);
+    let block = document().block("publish", &[("${YARD_PASSWORD}", "secret")]);
+    let server = Server::configured(&block.text);
+    let address = address_of(&server, "yard");
+    let own = address.trim_start_matches("rtsp://");
+    let pattern = ("v4l2src", "videotestsrc is-live=true ! video/x-raw,width=320,height=240");
+    for (name, exchanges) in [("publish-ffmpeg", &[][..]), ("publish-gstreamer", &[pattern])] {
+        let exchanges = [exchanges, &[("192.168.1.10:8554/yard", own)]].concat();
+        let publisher = document().block(name, &exchanges).start(&directory);
+        server.until_state("yard", "ready");
+        ffmpeg_plays(&directory, "", &address);
+        drop(publisher);
+        server.until_state("yard", "waiting");
     }
     server.stop();
 }
