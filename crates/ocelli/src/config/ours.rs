@@ -54,7 +54,6 @@ pub(super) const RTSP_SILENCE: Duration = Duration::from_secs(5);
 
 /// Kinds of source that the contract promises and a build may lack: what is missing when one is.
 const PROMISED: &[(&str, &str)] = &[
-    ("rtsps", "RTSP cameras over TLS"),
     ("whip", "WebRTC"),
     ("exec", "camera programs"),
     ("v4l2", "V4L2 capture (Linux only)"),

@@ -353,9 +353,9 @@ fn bad_flags_are_problems_of_the_same_kind() {
 
 #[test]
 fn a_camera_this_build_cannot_run_loads_and_is_refused_when_it_is_dialled() {
-    let config = loaded("[cameras.yard]\nsource = \"rtsps://u:hunter2@h/x\"");
+    let config = loaded("[cameras.yard]\nsource = \"whip://u:hunter2@h/x\"");
     let warning = config.warnings[0].to_string();
-    assert!(warning.contains("RTSP cameras over TLS (`cameras.yard.source` in line 2)"), "{warning}");
+    assert!(warning.contains("WebRTC (`cameras.yard.source` in line 2)"), "{warning}");
     let _refused = config.cameras[0].build();
 }
 

@@ -17,6 +17,7 @@ pub mod publish;
 pub mod received;
 mod rtp;
 mod rtsp;
+mod tls;
 mod unavailable;
 mod url;
 #[cfg(target_os = "linux")]
@@ -99,6 +100,7 @@ pub const KINDS: &[SourceKind] = &[
     rtp::KIND,
     rtp::sdp::KIND,
     rtsp::KIND,
+    rtsp::SECURE_KIND,
     #[cfg(target_os = "linux")]
     v4l2::KIND,
 ];

@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub const PASSWORD_NAMES: [&str; 7] = ["pass", "pwd", "psw", "token", "secret", "auth", "key"];
 
 /// Kinds of sources that are to come.
-const PLANNED: [(&str, &str); 2] = [("rtsps", "RTSP cameras over TLS"), ("whip", "WebRTC publishers")];
+const PLANNED: [(&str, &str); 1] = [("whip", "WebRTC publishers")];
 
 /// A source's text, split. Its `Debug` hides user and password.
 #[derive(Clone, PartialEq, Eq)]
@@ -329,7 +329,7 @@ mod tests {
         let parsed = |text| SourceUrl::parse(text).unwrap_err().to_string();
         assert!(parsed("/dev/video0").ends_with("did you mean `v4l2:///dev/video0`?"));
         assert!(parsed("./clip.mjpeg").ends_with("did you mean `file:./clip.mjpeg`?"));
-        let unknown = SpecError::unknown_scheme("rtsps", ["http"].into_iter()).to_string();
+        let unknown = SpecError::unknown_scheme("whip", ["http"].into_iter()).to_string();
         assert!(unknown.contains("is not there yet") && !unknown.contains("did you mean"), "{unknown}");
     }
 

@@ -4,36 +4,39 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use ocelli_proto::rtsp::client::{Client, Place};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
+
+use crate::sources::tls::{self, Trust};
 
 /// How long all addresses of a host together may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection.
+/// A connection, encrypted or not.
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// The other end.
     pub(super) peer: SocketAddr,
     /// This end.
     pub(super) local: SocketAddr,
 }
 
-/// Opens a connection to `place`.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Opens a connection to `place`; if it is encrypted, to who is trusted.
 ///
 /// # Errors
 /// Why there is none, in words.
-pub(super) async fn connect(place: &Place) -> Result<Link, String> {
+pub(super) async fn connect(place: &Place, trust: Trust) -> Result<Link, String> {
     let Place { host, port, tls } = place;
-    if *tls {
-        return Err("rtsps: cameras are not supported yet".to_owned());
-    }
     let deadline = Instant::now() + CONNECT_TIMEOUT;
     let no_answer = || format!("the host {host} does not answer");
     let addresses = timeout_at(deadline, lookup_host((&host[..], *port))).await;
@@ -48,10 +51,10 @@ pub(super) async fn connect(place: &Place) -> Result<Link, String> {
         let left = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - index) as u32;
         let until = Instant::now() + left;
         failure = match timeout_at(until, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => match Link::new(stream) {
-                Ok(link) => return Ok(link),
-                Err(error) => format!("the connection to {host} broke off: {}", plain(&error)),
-            },
+            Ok(Ok(stream)) => {
+                let opening = Link::open(stream, host, tls.then_some(trust));
+                return timeout_at(deadline, opening).await.unwrap_or_else(|_| Err(no_answer()));
+            }
             Ok(Err(error)) => in_words(host, *port, &error),
             Err(_) => no_answer(),
         };
@@ -77,9 +80,15 @@ fn plain(error: &io::Error) -> String {
 }
 
 impl Link {
-    fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self { peer: stream.peer_addr()?, local: stream.local_addr()?, stream })
+    async fn open(stream: TcpStream, host: &str, tls: Option<Trust>) -> Result<Self, String> {
+        let ends = stream.set_nodelay(true).and_then(|()| Ok((stream.peer_addr()?, stream.local_addr()?)));
+        let (peer, local) =
+            ends.map_err(|error| format!("the connection to {host} broke off: {}", plain(&error)))?;
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(trust) => Box::new(tls::connect(stream, host, trust).await?),
+        };
+        Ok(Self { stream, peer, local })
     }
 
     /// Sends what the client has to send, and reads what has come for it, by one call as much as it has room for. Ready when
@@ -103,7 +112,11 @@ impl Link {
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        // What was encrypted may not be sent yet.
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
     }
 
     fn poll_read(&mut self, room: &mut BytesMut, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -118,12 +131,8 @@ impl Link {
 
     /// Sends what can be sent at once.
     pub(super) fn send_now(&mut self, client: &mut Client) {
-        while let Ok(sent @ 1..) = self.stream.try_write(client.output()) {
-            client.sent(sent);
-            if client.output().is_empty() {
-                break;
-            }
-        }
+        // Where that fails nobody is there to hear it.
+        let _ = self.poll_send(client, &mut Context::from_waker(Waker::noop()));
     }
 }
 
@@ -133,7 +142,7 @@ mod tests {
 
     async fn refused(host: &str, port: u16) -> String {
         let place = Place { host: host.to_owned(), port, tls: false };
-        connect(&place).await.err().expect("nobody listens")
+        connect(&place, Trust::System).await.err().expect("nobody listens")
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! `rtsp:` — an IP camera, which is dialled (RFC 2326).
+//! `rtsp:` — an IP camera, which is dialled (RFC 2326); `rtsps:` — the same by TLS.
 //!
 //! What is said to it is decided by [`ocelli_proto::rtsp::client`], what its packets become by [`received`](super::received); here are
 //! the connection, the ports, and the rules of what is tried in which order.
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 pub(super) use self::session::MOST_WAIT_FOR_PICTURE;
 use self::session::{Session, Try};
+use super::tls::{self, Trust};
 use super::{SourceKind, SourceOptions, SourceUrl, SpecError};
 
 mod link;
@@ -26,6 +27,13 @@ mod session;
 /// The kind's line in the registry.
 pub(super) const KIND: SourceKind =
     SourceKind { scheme: "rtsp", about: "an IP camera: rtsp://user:password@host/path", build };
+
+/// The same, encrypted.
+pub(super) const SECURE_KIND: SourceKind = SourceKind {
+    scheme: "rtsps",
+    about: "an IP camera by TLS: rtsps://user:password@host/path#fingerprint=sha256:…",
+    build,
+};
 
 /// How long the first packet of one of several transports may take.
 const FIRST_PACKET: Duration = Duration::from_secs(3);
@@ -58,9 +66,11 @@ impl Transport {
         }
     }
 
-    /// What is tried, in this order; what has `worked` goes first.
-    fn carriers(self, worked: Option<Carrier>) -> Vec<Carrier> {
+    /// What is tried, in this order; what has `worked` goes first. Datagrams are not encrypted: who wants a `secure` connection
+    /// gets none that he did not ask for.
+    fn carriers(self, secure: bool, worked: Option<Carrier>) -> Vec<Carrier> {
         match self {
+            Self::Auto if secure => vec![Carrier::Tcp],
             Self::Auto if worked == Some(Carrier::Udp) => vec![Carrier::Udp, Carrier::Tcp],
             Self::Auto => vec![Carrier::Tcp, Carrier::Udp],
             Self::Tcp => vec![Carrier::Tcp],
@@ -77,7 +87,9 @@ pub(super) fn hub_silence(silence: Duration) -> Duration {
 }
 
 fn build(url: &SourceUrl, options: &SourceOptions) -> Result<Box<dyn Source>, SpecError> {
-    url.only(&["transport", "audio"])?;
+    let is_secure = url.scheme() == SECURE_KIND.scheme;
+    let own = ["transport", "audio"];
+    url.only(&if is_secure { [&own[..], &tls::PARAMETERS].concat() } else { own.to_vec() })?;
     let address = Address::parse(&format!("{}:{}", url.scheme(), url.rest()));
     let address = address.map_err(|error| {
         SpecError::new(format!("an {}: source: {error}: rtsp://user:password@host:554/path", url.scheme()))
@@ -92,6 +104,7 @@ fn build(url: &SourceUrl, options: &SourceOptions) -> Result<Box<dyn Source>, Sp
         address,
         transport,
         audio: url.flag("audio")?.unwrap_or(true),
+        trust: Trust::of(url)?,
         options: options.clone(),
         cname: format!("{:024x}", fastrand::u128(..) >> 32),
         lessons: Lessons::default(),
@@ -104,6 +117,7 @@ struct RtspSource {
     address: Address,
     transport: Transport,
     audio: bool,
+    trust: Trust,
     options: SourceOptions,
     /// Its name for RTCP, as long as the program runs (RFC 7022 4.1).
     cname: String,
@@ -118,7 +132,7 @@ struct RtspSource {
 impl Source for RtspSource {
     fn run<'a>(&'a mut self, out: &'a mut Publisher) -> BoxFuture<'a, Result<(), SourceError>> {
         Box::pin(async move {
-            let mut carriers = self.transport.carriers(self.worked);
+            let mut carriers = self.transport.carriers(self.address.tls(), self.worked);
             loop {
                 let tried = self.play(carriers.clone(), out).await;
                 let Tried { ended, carrier } = tried;
@@ -154,6 +168,7 @@ impl RtspSource {
         let client = Client::new(self.address.clone(), settings, fastrand::u64(..), Duration::ZERO);
         let try_ = Try {
             silence,
+            trust: self.trust,
             max_frame_bytes: self.options.max_frame_bytes,
             cname: self.cname.clone(),
             before: self.counted,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::link::{Link, connect};
 use super::ports::{Came, EMPTY_RTCP, Ports, RtcpBuffer, TRACKS};
 use crate::sources::received::{Chosen, Intake, IntakeSetup, Moment};
+use crate::sources::tls::Trust;
 
 /// How often the numbers are told when no picture comes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -33,6 +34,8 @@ const DATAGRAMS: Limits = Limits { wait: Duration::from_millis(50), packets: 512
 pub(super) struct Try {
     /// How long the camera may be silent.
     pub(super) silence: Duration,
+    /// Whose certificate is believed.
+    pub(super) trust: Trust,
     /// Longest picture, in bytes.
     pub(super) max_frame_bytes: usize,
     /// The receiver's name in reports.
@@ -177,7 +180,7 @@ impl Session {
                 Event::Data { track, rtcp, packet } => self.take_interleaved(now, track, rtcp, &packet),
                 Event::Connect(place) => {
                     self.link = None;
-                    self.link = Some(connect(&place).await.map_err(lost)?);
+                    self.link = Some(connect(&place, self.settings.trust).await.map_err(lost)?);
                     now = self.origin.elapsed();
                     self.client.input(now, Input::Connected);
                 }

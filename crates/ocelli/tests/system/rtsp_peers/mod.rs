@@ -10,3 +10,4 @@ mod documents;
 mod matrix;
 mod players;
 mod rivals;
+mod tls;
