@@ -12,9 +12,6 @@ use super::{BAD_CONFIGURATION, ProbeArgs};
 use crate::children;
 use crate::sources::{self, SourceOptions, hide_user};
 
-/// How long the first picture may take.
-const FIRST_PICTURE: Duration = Duration::from_secs(10);
-
 /// How long pictures are counted once there is one.
 const COUNTED: Duration = Duration::from_secs(2);
 
@@ -43,7 +40,9 @@ struct Seen {
 /// Writing failed.
 pub async fn probe(args: &ProbeArgs, out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<u8> {
     let text = source_text(&args.source);
-    let mut source = match sources::build(&text, &SourceOptions::default()) {
+    let options = SourceOptions::default();
+    let patience = options.policy(text.split(':').next().unwrap_or_default()).silence;
+    let mut source = match sources::build(&text, &options) {
         Ok(source) => source,
         Err(error) => {
             writeln!(errors, "{}", hide_user(&error.to_string()))?;
@@ -61,11 +60,11 @@ pub async fn probe(args: &ProbeArgs, out: &mut dyn Write, errors: &mut dyn Write
     let mut seen = Seen::default();
     let ended = tokio::select! {
         ended = source.run(&mut publisher) => Some(ended),
-        () = watch(&mut subscriber, &mut seen) => None,
+        () = watch(&mut subscriber, &mut seen, patience) => None,
     };
     if ended.is_some() {
         // A film may be over before it was looked at.
-        let _ = timeout(Duration::ZERO, watch(&mut subscriber, &mut seen)).await;
+        let _ = timeout(Duration::ZERO, watch(&mut subscriber, &mut seen, patience)).await;
     }
     drop(source);
     let _ = timeout(ENDING, children::all_ended()).await;
@@ -74,7 +73,7 @@ pub async fn probe(args: &ProbeArgs, out: &mut dyn Write, errors: &mut dyn Write
         let cause = match ended {
             Some(Err(error)) => error.cause().to_owned(),
             Some(Ok(())) => "it ended without a picture".to_owned(),
-            None => format!("no picture came in {} s", FIRST_PICTURE.as_secs()),
+            None => format!("no picture came in {} s", patience.as_secs()),
         };
         let sound_alone = if stream.stats().sound_frames > 0 { ", only sound" } else { "" };
         writeln!(errors, "{cause}{sound_alone}")?;
@@ -106,12 +105,12 @@ fn source_text(words: &[String]) -> String {
     }
 }
 
-/// Counts pictures until enough time has passed.
-async fn watch(subscriber: &mut Subscriber, seen: &mut Seen) {
+/// Counts pictures until enough time has passed; the first may take as long as `patience`.
+async fn watch(subscriber: &mut Subscriber, seen: &mut Seen, patience: Duration) {
     let start = Instant::now();
     let mut first = None;
     loop {
-        let until = first.map_or(start + FIRST_PICTURE, |first: Instant| first + COUNTED);
+        let until = first.map_or(start + patience, |first: Instant| first + COUNTED);
         match tokio::time::timeout_at(until, subscriber.next()).await {
             Ok(Ok(Item::Tracks(tracks))) => seen.tracks.clone_from(&tracks),
             Ok(Ok(Item::Frame(frame))) => {

@@ -44,7 +44,12 @@ pub struct Opened {
 /// # Errors
 /// What keeps RTP's from being opened, in words.
 pub fn listen(options: &Listen) -> Result<Opened, String> {
-    let with_port = |port| SocketAddr::new(options.address.ip(), port);
+    let with_port = |port| {
+        // Not made anew: a link-local address keeps its interface.
+        let mut address = options.address;
+        address.set_port(port);
+        address
+    };
     if options.address.port() > 0 {
         let rtp = open(options.address, options)?;
         let rtcp_port = options.rtcp_port.or(options.address.port().checked_add(1));

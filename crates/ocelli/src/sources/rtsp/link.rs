@@ -65,10 +65,11 @@ pub(super) async fn connect(place: &Place, trust: Trust) -> Result<Link, String>
 fn in_words(host: &str, port: u16, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => format!("the host {host} answers but port {port} is closed"),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            format!("there is no way to the host {host}")
+        io::ErrorKind::NetworkUnreachable => format!("there is no way to the host {host}"),
+        // The former comes where nobody has the address, on this network or behind a router.
+        io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => {
+            format!("the host {host} does not answer")
         }
-        io::ErrorKind::TimedOut => format!("the host {host} does not answer"),
         _ => format!("no connection to {host} port {port}: {}", plain(error)),
     }
 }
@@ -156,6 +157,7 @@ mod tests {
         assert_eq!(refused("no such name", 554).await, "no such host: no such name");
         let other = |kind| in_words("camera", 554, &io::Error::from(kind));
         assert_eq!(other(io::ErrorKind::TimedOut), "the host camera does not answer");
-        assert_eq!(other(io::ErrorKind::HostUnreachable), "there is no way to the host camera");
+        assert_eq!(other(io::ErrorKind::HostUnreachable), "the host camera does not answer");
+        assert_eq!(other(io::ErrorKind::NetworkUnreachable), "there is no way to the host camera");
     }
 }

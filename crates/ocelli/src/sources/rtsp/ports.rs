@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ocelli_proto::rtsp::client::Way;
 use tokio::net::UdpSocket;
 
-use crate::udp::{Datagram, Inbox, Listen, Opened, join_group, listen};
+use crate::udp::{Datagram, Inbox, Interface, Listen, Opened, join_group, listen};
 
 /// Tracks of a camera: pictures and sound.
 pub(super) const TRACKS: usize = 2;
@@ -56,23 +56,31 @@ pub(super) type RtcpBuffer = [u8; RTCP_BYTES];
 pub(super) const EMPTY_RTCP: RtcpBuffer = [0; RTCP_BYTES];
 
 impl Ports {
-    /// Binds a pair for `track` at an address of this machine: its numbers.
+    /// Binds a pair for `track` where the connection ends here: its numbers.
     ///
     /// # Errors
     /// None is free.
-    pub(super) fn bind(&mut self, track: usize, local: IpAddr) -> Result<(u16, u16), String> {
-        let address = SocketAddr::new(local, 0);
+    pub(super) fn bind(&mut self, track: usize, local: SocketAddr) -> Result<(u16, u16), String> {
+        let mut address = local;
+        address.set_port(0);
         let Opened { rtp, rtcp } =
             listen(&Listen { address, rtcp_port: None, interface: None, source: None })?;
         self.keep(track, rtp, rtcp?)
     }
 
-    /// Joins the group that a track is sent to.
+    /// Joins the group that a track is sent to, where the connection to the camera ends here.
     ///
     /// # Errors
     /// Why it cannot be joined.
-    pub(super) fn join(&mut self, track: usize, group: IpAddr, rtp: u16, rtcp: u16) -> Result<(), String> {
-        let open = |port| join_group(SocketAddr::new(group, port), None);
+    pub(super) fn join(
+        &mut self,
+        track: usize,
+        local: SocketAddr,
+        group: IpAddr,
+        (rtp, rtcp): (u16, u16),
+    ) -> Result<(), String> {
+        let interface = Interface::Address(local.ip().to_canonical());
+        let open = |port| join_group(SocketAddr::new(group, port), Some(&interface));
         self.keep(track, open(rtp)?, open(rtcp)?).map(drop)
     }
 

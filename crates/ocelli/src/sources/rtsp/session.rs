@@ -186,8 +186,8 @@ impl Session {
                 }
                 Event::Described(described) => self.described(described)?,
                 Event::PortsNeeded { track } => {
-                    let bound = self.link.as_ref().map(|link| link.local.ip().to_canonical());
-                    let bound = bound.map(|local| self.ports.bind(track.into(), local));
+                    let local = self.link.as_ref().map(|link| link.local);
+                    let bound = local.map(|local| self.ports.bind(track.into(), local));
                     let input = match bound {
                         Some(Ok((rtp, rtcp))) => Input::Ports { rtp, rtcp },
                         _ => Input::NoPorts,
@@ -281,14 +281,15 @@ impl Session {
 
     /// A track's way is agreed: with the first one it is known how all will come.
     fn set_up(&mut self, now: Duration, track: usize, way: Way) -> Result<(), Ended> {
-        let Some(peer) = self.link.as_ref().map(|link| link.peer) else { return Ok(()) };
+        let ends = self.link.as_ref().map(|link| (link.peer, link.local));
+        let Some((peer, local)) = ends else { return Ok(()) };
         self.carrier = Some(match way {
             Way::Interleaved => Carrier::Tcp,
             Way::Udp { .. } => Carrier::Udp,
             Way::Multicast { .. } => Carrier::Multicast,
         });
         if let Way::Multicast { group, rtp, rtcp, .. } = way {
-            self.ports.join(track, group, rtp, rtcp).map_err(lost)?;
+            self.ports.join(track, local, group, (rtp, rtcp)).map_err(lost)?;
         }
         self.ports.agree(track, peer, &way);
         if let (None, Some(described)) = (&self.intake, &self.described) {

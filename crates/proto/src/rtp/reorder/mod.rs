@@ -14,6 +14,9 @@ const MOST_DROPOUT: u16 = 3000;
 /// A number farther back than this is no late packet but a jump (RFC 3550 A.1).
 const MOST_MISORDER: u16 = 100;
 
+/// How long the sender must be silent for the one before it to be heard again.
+const SUPERSEDED: Duration = Duration::from_secs(1);
+
 /// How long, and how much, to wait for a missing packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -69,6 +72,9 @@ pub struct Reorder<P> {
     counts: Counts,
     sender: Option<Sender<P>>,
     candidate: Option<Candidate<P>>,
+    /// Whom the sender has taken over from. It does not take over again while the sender is heard: servers go on for a while to
+    /// send what an ended session wanted where the next one is.
+    superseded: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -103,6 +109,7 @@ impl<P> Reorder<P> {
             counts: Counts::default(),
             sender: None,
             candidate: None,
+            superseded: None,
         }
     }
 
@@ -164,6 +171,7 @@ impl<P> Reorder<P> {
     fn consider(&mut self, next: Candidate<P>, out: &mut Vec<Item<P>>) {
         let wait = self.limits.wait;
         // Numbers that jump are the sender's own doing; another sender must not talk over one that is still heard.
+        let wait = if self.superseded == Some(next.ssrc) { wait.max(SUPERSEDED) } else { wait };
         let vacant = self.sender.as_ref().is_none_or(|sender| {
             sender.ssrc == next.ssrc || next.arrived >= sender.heard.saturating_add(wait)
         });
@@ -176,6 +184,9 @@ impl<P> Reorder<P> {
             return;
         };
         if let Some(mut sender) = self.sender.take() {
+            if sender.ssrc != first.ssrc {
+                self.superseded = Some(sender.ssrc);
+            }
             while !sender.places.is_empty() {
                 sender.skip_gap(&mut self.counts, out);
                 sender.pass(&mut self.counts, out);

@@ -187,3 +187,18 @@ proptest! {
         run(&mut reorder, &packets);
     }
 }
+
+#[test]
+fn who_was_superseded_does_not_take_over_again_while_the_other_is_heard() {
+    let mut reorder = Reorder::new(Limits { wait: Duration::ZERO, packets: 1 });
+    run(&mut reorder, &[(0, 7, 10), (0, 7, 11)]);
+    assert_eq!(run(&mut reorder, &[(5, 8, 100), (5, 8, 101)])[0], Item::Started { ssrc: 8 });
+    for time in (10..3000).step_by(20) {
+        let (old, new) = (time as u16, 102 + time as u16 / 20);
+        let out = run(&mut reorder, &[(time, 7, old), (time, 7, old + 1), (time + 10, 8, new)]);
+        assert_eq!(numbers(&out), [u64::from(new)], "at {time}");
+    }
+    let out = run(&mut reorder, &[(3900, 7, 0), (3900, 7, 1)]);
+    assert_eq!(out, [], "not yet");
+    assert_eq!(run(&mut reorder, &[(4100, 7, 3), (4100, 7, 4)])[0], Item::Started { ssrc: 7 });
+}
