@@ -12,7 +12,7 @@ use crate::{Codec, h264, h265};
 
 /// What a NAL unit is to the access unit that it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A slice of a picture.
     Picture {
         /// The first of its picture, so that none of an earlier picture's comes behind it.
@@ -48,7 +48,7 @@ pub(super) const fn header_bytes(codec: Codec) -> usize {
 }
 
 /// The kind of the unit that begins with `bytes`, which may be shorter than [`header_bytes`] where the unit is.
-pub(super) fn kind(codec: Codec, bytes: &[u8]) -> Kind {
+pub(crate) fn kind(codec: Codec, bytes: &[u8]) -> Kind {
     match (codec, bytes) {
         (_, []) => Kind::Unknown,
         (_, [0x80..=0xFF, ..]) => Kind::Damaged,
