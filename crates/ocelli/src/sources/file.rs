@@ -1,4 +1,4 @@
-//! `file:` — a film of JPEGs, of H.264 or of H.265, one JPEG, or a folder of them, shown at a steady pace.
+//! `file:` — a film of JPEGs, of H.264 or of H.265, an MP4, one JPEG, or a folder of them, shown at its own or a steady pace.
 //!
 //! Nothing is held in memory but the picture at hand: a film is read on as it is shown, and once more for each loop (the
 //! kernel keeps its pages); of a folder, one file at a time. A single picture is read once and shown again and again.
@@ -14,10 +14,12 @@ use ocelli_media::ParameterSets;
 use ocelli_media::splitter::Event;
 use tokio::time::{Instant, sleep_until};
 
+use self::clip::{Shown, What};
 use self::reel::{Next, Reel};
 use super::pictures::{Pictures, USUAL_INTERVAL, When};
 use super::{SourceKind, SourceOptions, SourceUrl, SpecError};
 
+mod clip;
 mod film;
 mod read;
 mod reel;
@@ -27,12 +29,15 @@ mod tests;
 /// The kind's line in the registry.
 pub(super) const KIND: SourceKind = SourceKind {
     scheme: "file",
-    about: "a film of JPEGs, H.264 or H.265, a JPEG or a folder of JPEGs: file:clip.mjpeg?fps=25&loop=1",
+    about: "a film (MP4, H.264, H.265, JPEGs), a JPEG or a folder of JPEGs: file:clip.mp4?loop=1",
     build,
 };
 
 /// Between single pictures, where nothing else is asked.
 const STILL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least between two pictures of a film with times of its own.
+const LEAST_INTERVAL: Duration = Duration::from_micros(500);
 
 /// Who is later than this does not catch up: its pictures would come in a bunch.
 const LATE: Duration = Duration::from_millis(100);
@@ -78,6 +83,7 @@ impl FileSource {
         let mut reel = blocking(move || Reel::open(&path, &options)).await?;
         let repeat = self.repeat.unwrap_or(reel.is_still());
         let mut showing = Showing::new(self);
+        showing.begin(&reel, out);
         let mut shown_before = 0;
         loop {
             let next = match reel.next_at_hand()? {
@@ -90,6 +96,7 @@ impl FileSource {
             };
             match next {
                 Next::Found(event) => showing.show(event, &reel, out).await,
+                Next::Shown(shown) => showing.show_in_time(shown, &reel, out).await,
                 Next::End if showing.shown == shown_before => {
                     let fault =
                         showing.pictures.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
@@ -98,10 +105,12 @@ impl FileSource {
                 }
                 Next::End if repeat => {
                     shown_before = showing.shown;
-                    showing.pictures.begin_anew();
+                    showing.end(&reel, out).await;
                     reel = blocking(move || reel.rewind()).await?;
+                    showing.pictures.begin_anew();
                 }
                 Next::End => {
+                    showing.end(&reel, out).await;
                     return Err(SourceError::lost(format!("{} has come to its end", self.path.display())));
                 }
             }
@@ -118,6 +127,8 @@ struct Showing {
     film_time: Duration,
     /// When the next picture is due.
     due: Instant,
+    /// The same by the times of a film that has some, in nanoseconds since its beginning.
+    last_due: i64,
     shown: u64,
 }
 
@@ -128,8 +139,54 @@ impl Showing {
             interval: source.fps.map(|fps| Duration::from_secs_f64(1.0 / fps)),
             film_time: Duration::ZERO,
             due: Instant::now(),
+            last_due: 0,
             shown: 0,
         }
+    }
+
+    fn begin(&mut self, reel: &Reel, out: &mut Publisher) {
+        self.pictures.set_sound(reel.sound());
+        if self.interval.is_some() && reel.over().is_some() {
+            out.note("`fps` is left out: the film has times of its own");
+        }
+    }
+
+    /// Waits until what has come to its end is over.
+    async fn end(&mut self, reel: &Reel, out: &mut Publisher) {
+        if let Some(over) = reel.over() {
+            self.show_in_time(over, reel, out).await;
+        }
+    }
+
+    /// Waits until a sample is due, and shows or counts it.
+    async fn show_in_time(&mut self, shown: Shown, reel: &Reel, out: &mut Publisher) {
+        let passed = u64::try_from(shown.due.saturating_sub(self.last_due)).unwrap_or(0);
+        self.last_due = shown.due.max(self.last_due);
+        let is_picture = matches!(shown.what, What::Picture(..));
+        // However dense its times are, others are to run.
+        let passed =
+            Duration::from_nanos(passed).max(if is_picture { LEAST_INTERVAL } else { Duration::ZERO });
+        self.wait(passed).await;
+        match shown.what {
+            What::Picture(event, time) => {
+                let taken = self.pictures.take(out, event, reel.parameter_sets(), When::At(time));
+                self.shown += u64::from(taken.is_some());
+            }
+            What::Sound(packet, time) => self.pictures.sound(out, time, packet),
+            What::Dropped(reason, fault) => self.pictures.drop_sample(out, reason, fault),
+            What::Nothing => {}
+        }
+        tokio::task::yield_now().await;
+    }
+
+    /// Waits until so much time has passed since the last wait's end, or until now if that is long ago.
+    async fn wait(&mut self, passed: Duration) {
+        self.due += passed;
+        let now = Instant::now();
+        if now.saturating_duration_since(self.due) > LATE {
+            self.due = now;
+        }
+        sleep_until(self.due).await;
     }
 
     /// Shows or counts what was found, and waits until the next picture is due: the last one has its time too.
@@ -143,12 +200,7 @@ impl Showing {
             Some(length) => {
                 self.shown += 1;
                 self.film_time += length;
-                self.due += length;
-                let now = Instant::now();
-                if now.saturating_duration_since(self.due) > LATE {
-                    self.due = now;
-                }
-                sleep_until(self.due).await;
+                self.wait(length).await;
             }
             // A long file without pictures must not keep others from running.
             None => tokio::task::yield_now().await,

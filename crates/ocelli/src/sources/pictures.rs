@@ -10,7 +10,10 @@ use ocelli_media::splitter::{self, Event};
 use ocelli_media::{Codec, DisplayOrder, Frame, MediaTime, ParameterSets, Size, Track, TrackId, mjpeg};
 use tokio::time::Instant;
 
+use self::steady::Steady;
 use super::SourceOptions;
+
+mod steady;
 
 /// Publishes the pictures of one run of a source. Make a new one for each run.
 #[derive(Debug)]
@@ -20,9 +23,11 @@ pub struct Pictures {
     last_time: Option<MediaTime>,
     /// What was announced.
     track: Option<Track>,
+    /// What is announced beside it.
+    sound: Option<Track>,
     order: DisplayOrder,
-    /// Of pictures of H.264 and H.265 as they come.
-    spacing: Spacing,
+    /// The times of pictures of H.264 and H.265 as they come.
+    steady: Steady,
     fault: Option<String>,
 }
 
@@ -54,6 +59,8 @@ pub enum When {
         /// Between two pictures.
         interval: Duration,
     },
+    /// At this time of its track.
+    At(MediaTime),
 }
 
 /// Between two pictures of H.264 or H.265 that do not say it, where nothing else does.
@@ -67,8 +74,9 @@ impl Pictures {
             origin: Instant::now(),
             last_time: None,
             track: None,
+            sound: None,
             order: DisplayOrder::default(),
-            spacing: Spacing::default(),
+            steady: Steady::new(USUAL_INTERVAL),
             fault: None,
         }
     }
@@ -128,6 +136,7 @@ impl Pictures {
         let (time, came) = match when {
             When::Came(came) => (self.time(came.at), came.wall),
             When::Film { .. } => (self.time(Instant::now()), SystemTime::now()),
+            When::At(time) => (time, SystemTime::now()),
         };
         self.push(
             out,
@@ -151,25 +160,40 @@ impl Pictures {
             tracing::debug!(camera = %out.name(), codec = %track.codec, size = ?track.size, "pictures");
             self.announce(out, track);
         }
-        let place = self.order.place(&data, sets);
-        let (since, interval, came) = match when {
+        let (time, length, came) = match when {
             When::Came(came) => {
-                let learned = self.spacing.add(came.at);
-                (
-                    came.at.saturating_duration_since(self.origin),
-                    sets.interval().unwrap_or(learned),
-                    came.wall,
-                )
+                let since = self.steady.place(came.at.saturating_duration_since(self.origin));
+                let interval = sets.interval().unwrap_or(self.steady.interval());
+                let place = self.order.place(&data, sets);
+                (later(since, interval, place.later), Duration::ZERO, came.wall)
             }
-            When::Film { since_beginning, interval } => (since_beginning, interval, SystemTime::now()),
+            When::Film { since_beginning, interval } => {
+                let place = self.order.place(&data, sets);
+                let time = later(since_beginning, interval, place.later);
+                (time, interval * place.fields / 2, SystemTime::now())
+            }
+            When::At(time) => (time, Duration::ZERO, SystemTime::now()),
         };
-        let time = later(since, interval, place.later);
         self.push(out, Frame { track: TrackId::VIDEO, time, captured: Some(came), key, data });
-        interval * place.fields / 2
+        length
+    }
+
+    /// Publishes a packet of sound: see [`set_sound`](Self::set_sound).
+    pub(super) fn sound(&mut self, out: &mut Publisher, time: MediaTime, data: Bytes) {
+        // Without its pictures a track of sound is not announced.
+        if self.track.is_some() {
+            let captured = Some(SystemTime::now());
+            out.push(Frame { track: TrackId::AUDIO, time, captured, key: false, data });
+        }
+    }
+
+    /// Says that there is sound beside the pictures. Must be said before the first.
+    pub(super) fn set_sound(&mut self, track: Option<Track>) {
+        self.sound = track;
     }
 
     fn announce(&mut self, out: &mut Publisher, track: Track) {
-        out.set_tracks(vec![track.clone()]);
+        out.set_tracks(std::iter::once(track.clone()).chain(self.sound.clone()).collect());
         self.track = Some(track);
     }
 
@@ -182,6 +206,12 @@ impl Pictures {
     /// Counts what a framer dropped: a picture as one, garbage between pictures, which is no lost picture, by its bytes.
     pub fn drop_picture(&mut self, out: &mut Publisher, reason: mjpeg::DropReason, bytes: u64) {
         self.drop_split(out, reason.into(), bytes);
+    }
+
+    /// Counts a picture of an MP4 that is not passed on.
+    pub(super) fn drop_sample(&mut self, out: &mut Publisher, reason: DropReason, fault: String) {
+        out.dropped(1, reason);
+        self.fault = Some(fault);
     }
 
     fn drop_split(&mut self, out: &mut Publisher, reason: splitter::DropReason, bytes: u64) {
@@ -224,33 +254,9 @@ impl Pictures {
 impl When {
     fn interval(self) -> Duration {
         match self {
-            Self::Came(_) => Duration::ZERO,
+            Self::Came(_) | Self::At(_) => Duration::ZERO,
             Self::Film { interval, .. } => interval,
         }
-    }
-}
-
-/// By how much pictures come apart, in the mean of the last.
-#[derive(Clone, Copy, Debug)]
-struct Spacing {
-    mean: Duration,
-    last: Option<Instant>,
-}
-
-impl Default for Spacing {
-    fn default() -> Self {
-        Self { mean: USUAL_INTERVAL, last: None }
-    }
-}
-
-impl Spacing {
-    /// The spacing now that a picture came `at`.
-    fn add(&mut self, at: Instant) -> Duration {
-        if let Some(last) = self.last.replace(at) {
-            let apart = at.saturating_duration_since(last).min(Duration::from_secs(1));
-            self.mean = (self.mean * 15 + apart) / 16;
-        }
-        self.mean
     }
 }
 

@@ -7,7 +7,7 @@ use ocelli_hub::SourceError;
 use ocelli_media::splitter::Splitter;
 use ocelli_media::{Codec, ParameterSets};
 
-use super::read::{read, read_at_hand};
+use super::read::{From, read, read_at_hand};
 use super::reel::{Next, in_words};
 
 /// A film that is read on as it is shown.
@@ -46,8 +46,8 @@ impl Film {
             if let Some(next) = self.found() {
                 return Ok(next);
             }
-            let count =
-                read(&self.file, self.splitter.room()).map_err(|error| in_words(&self.path, &error))?;
+            let count = read(&self.file, From::Here, self.splitter.room())
+                .map_err(|error| in_words(&self.path, &error))?;
             if count == 0 {
                 return Ok(self.end());
             }
@@ -60,7 +60,7 @@ impl Film {
             if let Some(next) = self.found() {
                 return Ok(Some(next));
             }
-            let count = read_at_hand(&self.file, self.splitter.room());
+            let count = read_at_hand(&self.file, From::Here, self.splitter.room());
             match count.map_err(|error| in_words(&self.path, &error))? {
                 None => return Ok(None),
                 Some(0) => return Ok(Some(self.end())),

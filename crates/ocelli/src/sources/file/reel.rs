@@ -7,20 +7,25 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ocelli_hub::SourceError;
-use ocelli_media::ParameterSets;
 use ocelli_media::mjpeg::DropReason;
 use ocelli_media::splitter::Event;
+use ocelli_media::{ParameterSets, Track, mp4};
 
 use super::super::{SourceOptions, whole_jpeg};
+use super::clip::{Clip, Shown};
 use super::film::Film;
 
 /// The most files that a folder may hold: their names are kept and sorted.
 const MOST_FILES: usize = 100_000;
+/// By so many bytes MP4 is told.
+const BEGINNING_BYTES: u64 = 8;
 
 /// What comes next.
 pub(super) enum Next {
     /// A picture, or something that is none.
     Found(Event),
+    /// A sample with its own time.
+    Shown(Shown),
     /// Nothing.
     End,
 }
@@ -29,6 +34,8 @@ pub(super) enum Next {
 pub(super) enum Reel {
     /// One picture after another.
     Film(Box<Film>),
+    /// The same with times of its own, and sound.
+    Clip(Box<Clip>),
     /// One JPEG.
     Still { picture: Bytes, shown: bool },
     /// A folder of JPEGs.
@@ -48,6 +55,9 @@ impl Reel {
             let path = path.display();
             return Err(SourceError::refused(format!("{path} is neither a file nor a folder")));
         }
+        if is_mp4(path)? {
+            return Ok(Self::Clip(Box::new(Clip::open(path, limit)?)));
+        }
         if is_jpeg(path) {
             let picture = read_picture(path, limit)?
                 .map_err(|reason| SourceError::refused(format!("{}: {reason}", path.display())))?;
@@ -58,13 +68,30 @@ impl Reel {
 
     /// Whether it is one picture or a folder of them.
     pub(super) fn is_still(&self) -> bool {
-        !matches!(self, Self::Film(_))
+        matches!(self, Self::Still { .. } | Self::Folder { .. })
+    }
+
+    /// The track of sound, if there is one.
+    pub(super) fn sound(&self) -> Option<Track> {
+        match self {
+            Self::Clip(clip) => clip.sound(),
+            _ => None,
+        }
+    }
+
+    /// When what ended is over, if it says so itself.
+    pub(super) fn over(&self) -> Option<Shown> {
+        match self {
+            Self::Clip(clip) => Some(clip.over()),
+            _ => None,
+        }
     }
 
     /// Of H.264 and H.265.
     pub(super) fn parameter_sets(&self) -> Option<&ParameterSets> {
         match self {
             Self::Film(film) => film.parameter_sets(),
+            Self::Clip(clip) => clip.parameter_sets(),
             Self::Still { .. } | Self::Folder { .. } => None,
         }
     }
@@ -73,6 +100,7 @@ impl Reel {
     pub(super) fn next(&mut self) -> Result<Next, SourceError> {
         match self {
             Self::Film(film) => film.next(),
+            Self::Clip(clip) => clip.next(),
             Self::Still { shown: true, .. } => Ok(Next::End),
             Self::Still { picture, shown } => {
                 *shown = true;
@@ -96,6 +124,7 @@ impl Reel {
     pub(super) fn next_at_hand(&mut self) -> Result<Option<Next>, SourceError> {
         match self {
             Self::Film(film) => film.next_at_hand(),
+            Self::Clip(clip) => clip.next_at_hand(),
             Self::Still { .. } => self.next().map(Some),
             Self::Folder { .. } => Ok(None),
         }
@@ -105,6 +134,7 @@ impl Reel {
     pub(super) fn rewind(self) -> Result<Self, SourceError> {
         match self {
             Self::Film(film) => Ok(Self::Film(Box::new(film.rewind()?))),
+            Self::Clip(clip) => Ok(Self::Clip(Box::new(clip.rewind()?))),
             Self::Still { picture, .. } => Ok(Self::Still { picture, shown: false }),
             Self::Folder { path, limit, .. } => {
                 let files = list(&path)?.into_iter();
@@ -130,6 +160,13 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+fn is_mp4(path: &Path) -> Result<bool, SourceError> {
+    let mut beginning = Vec::with_capacity(BEGINNING_BYTES as usize);
+    let file = File::open(path).map_err(|error| in_words(path, &error))?;
+    file.take(BEGINNING_BYTES).read_to_end(&mut beginning).map_err(|error| in_words(path, &error))?;
+    Ok(mp4::begins(&beginning))
 }
 
 fn is_jpeg(path: &Path) -> bool {

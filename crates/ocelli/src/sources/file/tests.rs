@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ocelli_hub::{DropReason as Dropped, Item, Stream, Want};
-use ocelli_media::Frame;
+use ocelli_media::{Frame, TrackId};
 
 use super::*;
 use crate::sources::build;
@@ -188,6 +188,65 @@ async fn h264_and_h265_are_shown_at_their_own_pace_and_order_and_loop_on_one_lin
         assert_eq!(shown_at(&frames), expected, "{name}");
         assert!(frames[20].key && frames[40].key && frames[20].data == frames[0].data, "{name}");
     }
+}
+
+/// Clips with sound, which FFmpeg makes of 20 pictures and 400 ms of it.
+#[tokio::test]
+async fn mp4_is_shown_at_its_own_times_with_its_sound_and_loops_on_one_line_of_time() {
+    let folder = folder();
+    let x264 = "-c:v libx264 -x264-params keyint=10:bframes=3:b-adapt=0:scenecut=0";
+    for (name, arguments) in [
+        ("plain.mp4", format!("{x264} -c:a aac")),
+        ("front.mp4", format!("{x264} -c:a libopus -movflags +faststart")),
+        ("fragments.mp4", format!("{x264} -c:a aac -movflags +frag_keyframe+empty_moov")),
+        (
+            "hevc.mp4",
+            "-c:v libx265 -x265-params log-level=none:pools=2:keyint=10:open-gop=0 -c:a aac".to_owned(),
+        ),
+        ("jpeg.mov", "-c:v mjpeg -pix_fmt yuvj420p -c:a aac".to_owned()),
+    ] {
+        let sound = "-f lavfi -i sine=sample_rate=48000 -t 0.4";
+        let text = film(&folder, name, &format!("{sound} {arguments}"));
+        let start = Instant::now();
+        let (ended, frames, stream) = show_frames(&text, 999).await;
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(380), "{name} took {took:?}");
+        assert!(ended.expect("it ends").cause().ends_with("has come to its end"), "{name}");
+        let (pictures, sound): (Vec<_>, Vec<_>) = frames.into_iter().partition(|f| f.track == TrackId::VIDEO);
+        assert_eq!(shown_at(&pictures), (0..20).map(|at| at * 20).collect::<Vec<_>>(), "{name}");
+        assert!((18..=22).contains(&sound.len()), "{name}: {} packets of sound", sound.len());
+        let tracks = stream.stats().tracks.expect("announced");
+        assert_eq!(tracks.len(), 2, "{name}");
+        assert_eq!(tracks[0].size.map(|size| size.to_string()).as_deref(), Some("160x120"), "{name}");
+        assert_eq!(stream.stats().dropped.iter().map(|(_, count)| count).sum::<u64>(), 0, "{name}");
+
+        let (ended, frames, _) = show_frames(&format!("{text}?loop"), 100).await;
+        assert_eq!(ended, None);
+        let pictures: Vec<_> = frames.into_iter().filter(|frame| frame.track == TrackId::VIDEO).collect();
+        assert!(pictures.len() > 40 && pictures[20].key && pictures[20].data == pictures[0].data, "{name}");
+        let apart = pictures[20].time.since(pictures[0].time);
+        assert!((400..=460).contains(&apart.as_millis()), "{name}: {apart:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_mp4_that_cannot_be_shown_says_why() {
+    let folder = folder();
+    let text = film(&folder, "a.mp4", "-frames:v 20 -c:v libx264");
+    let path = folder.path().join("a.mp4");
+    let whole = fs::read(&path).expect("it was written");
+    fs::write(&path, &whole[..whole.len() - 300]).expect("written");
+    let (ended, frames, _) = show_frames(&text, 99).await;
+    let cause = "damaged: its `moov` makes no sense";
+    assert_eq!(ended, Some(SourceError::refused(format!("{}: {cause}", path.display()))));
+    assert!(frames.is_empty());
+    let text = film(&folder, "b.mp4", "-frames:v 20 -c:v libx264 -movflags +faststart");
+    let path = folder.path().join("b.mp4");
+    let whole = fs::read(&path).expect("it was written");
+    fs::write(&path, &whole[..whole.len() * 3 / 4]).expect("written");
+    let (ended, frames, stream) = show_frames(&text, 99).await;
+    assert!(ended.is_some() && (1..20).contains(&frames.len()), "{} came", frames.len());
+    assert_eq!(dropped(&stream, Dropped::Damaged), 1);
 }
 
 #[tokio::test]
