@@ -59,7 +59,7 @@ export async function freePort() {
 export async function startServer(test, cameras, port) {
   port ??= await freePort();
   const named = Object.entries(cameras).flatMap(([name, source]) => ["--camera", `${name}=${source}`]);
-  const child = spawn(program, ["serve", "--address", "127.0.0.1", "--port", String(port), ...named], {
+  const child = spawn(program, ["serve", "--address", "127.0.0.1", "--port", String(port), "--rtsp", "127.0.0.1:0", ...named], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let log = "";

@@ -43,7 +43,7 @@ pub(super) async fn root(asked: Asked) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = &asked;
     match query.action.as_deref() {
         Some("stream") => {}
-        Some("snapshot") => return snapshot_of(first_camera(app)?, headers, query).await,
+        Some("snapshot") => return snapshot_of(app, first_camera(app)?, headers, query).await,
         Some(other) => {
             let error = format!("there is no action `{}`", other.chars().take(32).collect::<String>());
             return Err(ApiError::bad_parameter(error, "the actions are `stream` and `snapshot`"));
@@ -70,18 +70,18 @@ pub(super) async fn stream(Path(name): Path<String>, asked: Asked) -> Result<Res
 /// `/snapshot`.
 pub(super) async fn first_snapshot(asked: Asked) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = asked;
-    snapshot_of(first_camera(&app)?, &headers, &query).await
+    snapshot_of(&app, first_camera(&app)?, &headers, &query).await
 }
 
 /// `/cameras/{cam}/snapshot`.
 pub(super) async fn snapshot(Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = asked;
-    snapshot_of(camera_called(&app, &name)?, &headers, &query).await
+    snapshot_of(&app, camera_called(&app, &name)?, &headers, &query).await
 }
 
 fn stream_of(camera: &Arc<CameraEntry>, asked: Asked) -> Result<Response, ApiError> {
     let (State(app), ConnectInfo(peer), method, headers, Query(query)) = asked;
-    refuse_other_codecs(camera)?;
+    refuse_other_codecs(&app, camera, &headers)?;
     let options = stream_options(&headers, &query)?;
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
@@ -149,32 +149,47 @@ fn refuse_derived(query: &PictureQuery) -> Result<(), ApiError> {
 }
 
 /// Refuses a camera whose pictures are known to be no JPEGs.
-fn refuse_other_codecs(camera: &CameraEntry) -> Result<(), ApiError> {
+fn refuse_other_codecs(app: &App, camera: &CameraEntry, headers: &HeaderMap) -> Result<(), ApiError> {
     let tracks = camera.stream().stats().tracks;
-    let video = tracks.as_ref().and_then(|tracks| video_track(tracks));
-    match video.filter(|track| track.codec != Codec::Jpeg) {
-        None => Ok(()),
-        Some(track) => Err(ApiError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            format!(
-                "camera `{}` gives {}, and turning that into JPEG is not there yet",
-                camera.name(),
-                track.codec
-            ),
-            "its pictures can be sent on by RTP: `push` in its configuration",
-        )),
-    }
+    let track = tracks.as_deref().and_then(|tracks| video_track(tracks));
+    let Some(track) = track.filter(|track| track.codec != Codec::Jpeg) else { return Ok(()) };
+    let name = camera.name();
+    let hint = match app.rtsp.listens.get() {
+        Some(listens) => {
+            format!("watch it by RTSP: rtsp://{}:{}/{name}", asked_host(headers), listens.port())
+        }
+        None => "watch it by RTSP, once `rtsp` in `[listen]` is not off any more".to_owned(),
+    };
+    Err(ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        format!("camera `{name}` gives {}, and turning that into JPEG is not there yet", track.codec),
+        hint,
+    ))
+}
+
+/// The name by which the server was asked, without the port; `HOST` where the request has none that is one.
+fn asked_host(headers: &HeaderMap) -> &str {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
+    if host.is_empty() || host.len() > 255 || !host.bytes().all(is_name) { "HOST" } else { host }
 }
 
 async fn snapshot_of(
+    app: &App,
     camera: &Arc<CameraEntry>,
     headers: &HeaderMap,
     query: &PictureQuery,
 ) -> Result<Response, ApiError> {
     refuse_derived(query)?;
-    refuse_other_codecs(camera)?;
+    refuse_other_codecs(app, camera, headers)?;
     let newest = tokio::time::timeout(SNAPSHOT_WAIT, newest(camera)).await.ok().flatten();
     let Some((frame, lost)) = newest else {
+        // It may have become known just then.
+        refuse_other_codecs(app, camera, headers)?;
         let status = camera.status();
         let cause = status.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
         let error = format!("camera `{}` has no picture yet{cause}", camera.name());

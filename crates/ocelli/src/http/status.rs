@@ -1,6 +1,7 @@
 //! What the program says of itself as JSON: `/stats`, `/api/v1/cameras`, `/healthz`, `/readyz`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -115,6 +116,8 @@ struct ViewerView {
 struct CamerasView {
     now: f64,
     version: &'static str,
+    /// Where players find the cameras; `None` without RTSP.
+    rtsp_port: Option<u16>,
     cameras: Vec<CameraView>,
 }
 
@@ -192,6 +195,7 @@ pub(super) async fn cameras(State(app): State<Arc<App>>) -> Response {
     no_store(Json(CamerasView {
         now: seconds(SystemTime::now()),
         version: env!("CARGO_PKG_VERSION"),
+        rtsp_port: app.rtsp.listens.get().map(SocketAddr::port),
         cameras,
     }))
 }

@@ -27,7 +27,13 @@ const GIVE_UP_MS = 5000;
  * @property {number | null} picture_age_seconds
  */
 
-/** @typedef {{ now: number, version: string, cameras: Camera[] }} Answer */
+/**
+ * @typedef {object} Answer
+ * @property {number} now
+ * @property {string} version
+ * @property {number | null} rtsp_port where players find the cameras
+ * @property {Camera[]} cameras
+ */
 
 /**
  * @typedef {object} Listener
