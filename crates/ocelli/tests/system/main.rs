@@ -8,6 +8,7 @@ mod camera_faults;
 mod changes;
 mod client;
 mod documents;
+mod films;
 mod http_abuse;
 mod http_contract;
 mod lifecycle;
