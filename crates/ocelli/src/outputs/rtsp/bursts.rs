@@ -347,7 +347,7 @@ impl Layer {
 }
 
 /// Whether a reader that knows `known` can be given `track`. Parameter sets and sizes travel with the pictures.
-fn is_described_alike(track: &Track, known: &Track) -> bool {
+pub(super) fn is_described_alike(track: &Track, known: &Track) -> bool {
     let same_config = track.codec.is_video() || track.parameter_sets == known.parameter_sets;
     (track.id, track.codec, track.clock_rate, track.channels)
         == (known.id, known.codec, known.clock_rate, known.channels)

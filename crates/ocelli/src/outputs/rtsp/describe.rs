@@ -3,7 +3,7 @@
 //! A camera that has not said yet what it gives is waited for, for ten seconds: being asked starts it. H.264 and H.265 are described
 //! with their parameter sets, which some cameras send with their first picture only.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use ocelli_hub::{DerivedReader, Want};
@@ -14,7 +14,7 @@ use ocelli_proto::sdp::{self, Codec, Connection, Law, Medium, Origin};
 use tokio::time::Instant;
 
 use super::Server;
-use super::bursts::{Piece, clock_rate, payload_type};
+use super::bursts::{Piece, clock_rate, is_described_alike, payload_type};
 use crate::app::CameraEntry;
 
 /// How long a camera may take to say what it gives.
@@ -28,6 +28,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Chosen {
     pub(super) camera: Arc<CameraEntry>,
     pub(super) pieces: DerivedReader<Piece>,
+    /// What the client was told that the camera gives.
+    told: OnceLock<Arc<Vec<Track>>>,
 }
 
 impl Server {
@@ -43,7 +45,7 @@ impl Server {
         let camera = if path.is_empty() { self.app.first() } else { self.app.camera(path) };
         let Some(camera) = camera else { return Err(self.unknown(path)) };
         let pieces = camera.stream().derive(&self.bursts(camera), Want::Live);
-        Ok(Chosen { camera: camera.clone(), pieces })
+        Ok(Chosen { camera: camera.clone(), pieces, told: OnceLock::new() })
     }
 
     fn unknown(&self, path: &str) -> Refusal {
@@ -62,13 +64,22 @@ impl Chosen {
             if let Some(tracks) = self.camera.stream().stats().tracks
                 && tracks.iter().all(is_complete)
             {
-                return Ok(tracks);
+                return Ok(self.told.get_or_init(|| tracks.clone()).clone());
             }
             if Instant::now() >= deadline {
                 return Err(self.silent());
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether the camera gives what the client was told, or nothing for now.
+    pub(super) fn is_as_told(&self) -> bool {
+        let (Some(told), Some(now)) = (self.told.get(), self.camera.stream().stats().tracks) else {
+            return true;
+        };
+        told.len() == now.len()
+            && told.iter().zip(now.iter()).all(|(told, now)| is_described_alike(now, told))
     }
 
     fn silent(&self) -> Refusal {

@@ -104,6 +104,10 @@ impl Playback {
                 }
             }
         };
+        if !self.chosen.is_as_told() {
+            let reason = format!("camera `{}` is coded otherwise since: describe it again", camera.name());
+            return Answer::Refused(Refusal::new(Status::UNSUPPORTED_MEDIA_TYPE, reason));
+        }
         if let Some(LeftOut::Refused(why)) = first.as_ref().and_then(|first| first.left_out.as_ref()) {
             let reason = format!("the pictures of camera `{}` are not sent: {why}", camera.name());
             return Answer::Refused(Refusal::new(Status::UNSUPPORTED_MEDIA_TYPE, reason));

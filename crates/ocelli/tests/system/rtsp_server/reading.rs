@@ -6,7 +6,7 @@ use ocelli_proto::rtp::Packet;
 use ocelli_proto::rtsp::RtpInfo;
 
 use super::player::{Player, Screen};
-use super::with_film;
+use super::{film, with_film};
 use crate::processes::until;
 use crate::programs::{directory, installed};
 use crate::server::{STEADY, Server};
@@ -166,5 +166,32 @@ fn jpegs_of_a_lost_camera_are_notices_and_its_readers_stay() {
         }
     }
     assert!(timestamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) < 1 << 31), "{timestamps:?}");
+    server.stop();
+}
+
+#[test]
+fn a_camera_that_comes_to_be_coded_otherwise_has_to_be_described_again() {
+    if !installed(&["ffmpeg"]) {
+        return;
+    }
+    let directory = directory();
+    let [first, then] = ["libx264", "libx265"].map(|encoder| film(&directory, encoder, 25));
+    let again = directory.path().join("again");
+    let again = again.to_str().unwrap();
+    let script =
+        format!("if [ -e {again} ]; then cat {then}; sleep 60; else cat {first}; sleep 2; touch {again}; fi");
+    let server = Server::start(&["--camera", &format!("cam=exec:sh -c '{script}'"), "--camera", STEADY]);
+    server.until_state("cam", "ready");
+    let mut waiting = Player::connect(server.rtsp());
+    assert_eq!(waiting.ask("DESCRIBE", "cam", "").status, 200);
+    assert_eq!(waiting.set_up("cam").status, 200);
+    let (mut playing, _) = Player::play(server.rtsp(), "cam");
+    while playing.packet().is_some() {}
+    until("the log says why", || server.log().contains("coded otherwise from here on"));
+    let refused = waiting.ask("PLAY", "cam", "");
+    assert_eq!(refused.status, 415);
+    assert!(refused.reason.contains("describe it again"), "{}", refused.reason);
+    let described = waiting.ask("DESCRIBE", "cam", "");
+    assert!(String::from_utf8_lossy(&described.body).contains("H265/90000"));
     server.stop();
 }
