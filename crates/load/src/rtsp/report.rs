@@ -92,7 +92,11 @@ impl Report {
         let common = &options.common;
         let latency = (common.every == 0.0).then_some(&outcome.times.latency);
         let counts = outcome.records.iter().map(|(_, record)| record.counts());
-        let pictures: u64 = counts.map(|counts| counts.pictures).sum();
+        let pictures = match common.longest_stay {
+            // Whoever was there at the end is among them.
+            Some(_) => outcome.lives.pictures,
+            None => counts.map(|counts| counts.pictures).sum(),
+        };
         let percent = outcome.server.and_then(|server| server.cpu_percent).filter(|_| pictures > 0);
         Self {
             url: options.url.clone(),
