@@ -13,6 +13,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -86,6 +87,13 @@ impl Parcel {
         packets.checked_sub(1).map_or(0, |last| self.packets[last].end as usize)
     }
 
+    /// The packets from index `from` on that have no more than `most_bytes` together; one at least.
+    pub fn round(&self, from: usize, most_bytes: usize) -> Range<usize> {
+        let is_within = |end: &usize| self.bytes_of(*end) - self.bytes_of(from) <= most_bytes;
+        let end = (from + 1..=self.packet_count()).take_while(is_within).last();
+        from..end.unwrap_or(from + 1).min(self.packet_count())
+    }
+
     fn packet(&self, index: usize) -> &[u8] {
         &self.bytes[self.bytes_of(index)..self.bytes_of(index + 1)]
     }
@@ -122,51 +130,53 @@ impl Progress {
         *self = Self { destinations: self.destinations + 1, packets: 0 };
     }
 
-    fn advance(&mut self, parcel: &Parcel, packets: usize) {
+    fn advance(&mut self, of: &Range<usize>, packets: usize) {
         self.packets += packets;
-        if self.packets >= parcel.packet_count() {
+        if self.packets >= of.len() {
             self.skip();
         }
     }
 }
 
-/// Sends what comes next, as much as one call takes, of `parcel` to the first `count` destinations that `destination` gives, and notes it
-/// in `progress`.
+/// Sends what comes next, as much as one call takes, of the `packets` of `parcel` to the first `count` destinations that `destination`
+/// gives, and notes it in `progress`.
 ///
 /// # Errors
 /// The system's, with nothing sent: what it says of the destination at hand, or of the socket.
 pub fn fan_out<'a>(
     socket: &impl AsFd,
     parcel: &Parcel,
+    packets: Range<usize>,
     count: usize,
     destination: impl Fn(usize) -> &'a Destination,
     progress: &mut Progress,
 ) -> io::Result<()> {
     let socket = socket.as_fd().as_raw_fd();
-    if parcel.packet_count() == 0 {
+    if packets.is_empty() {
         progress.destinations = count;
     }
     let mut call = Call::default();
     let mut next = *progress;
     while next.destinations < count && call.has_room() {
-        let packets = call.add(parcel, destination(next.destinations), next.packets);
-        next.advance(parcel, packets);
+        let from = packets.start + next.packets;
+        let added = call.add(parcel, destination(next.destinations), from..packets.end);
+        next.advance(&packets, added);
     }
     if call.count == 0 {
         return Ok(());
     }
     match call.send(socket) {
         Ok(sent) => {
-            call.messages[..sent].iter().for_each(|message| progress.advance(parcel, message.packets));
+            call.messages[..sent].iter().for_each(|message| progress.advance(&packets, message.packets));
         }
         Err(error) if call.messages[0].packets > 1 && refuses_segments(&error) => {
             let destination = destination(progress.destinations);
             let mut single = Call::default();
-            single.add_packets(parcel, destination, progress.packets, 1);
+            single.add_packets(parcel, destination, packets.start + progress.packets, 1);
             single.send(socket)?;
             // The same packet went without, so it was the cutting that was refused.
             destination.whole.store(true, Ordering::Relaxed);
-            progress.advance(parcel, 1);
+            progress.advance(&packets, 1);
         }
         Err(error) => return Err(error),
     }
@@ -202,12 +212,13 @@ impl<'a> Call<'a> {
         self.count < MESSAGES && self.bytes < CALL_BYTES
     }
 
-    /// Adds the packets from index `from` on that one message takes to `destination`. Returns how many.
-    fn add(&mut self, parcel: &'a Parcel, destination: &'a Destination, from: usize) -> usize {
+    /// Adds the first of these packets that one message takes to `destination`. Returns how many.
+    fn add(&mut self, parcel: &'a Parcel, destination: &'a Destination, packets: Range<usize>) -> usize {
         let whole = !CUTS || destination.whole.load(Ordering::Relaxed);
-        let packets = if whole { 1 } else { parcel.packets[from].run_end as usize - from };
-        self.add_packets(parcel, destination, from, packets);
-        packets
+        let run_end = packets.end.min(parcel.packets[packets.start].run_end as usize);
+        let count = if whole { 1 } else { run_end - packets.start };
+        self.add_packets(parcel, destination, packets.start, count);
+        count
     }
 
     fn add_packets(&mut self, parcel: &'a Parcel, destination: &'a Destination, from: usize, packets: usize) {
@@ -302,6 +313,29 @@ mod tests {
         assert_eq!([0, 1, 3].map(|packets| parcel.bytes_of(packets)), [0, 30, 60]);
     }
 
+    #[test]
+    fn rounds_are_as_long_as_they_may_be() {
+        let parcel = parcel(&[100, 100, 7, 100]);
+        let round = |from, most| parcel.round(from, most);
+        assert_eq!([round(0, 250), round(2, 250), round(0, 1000)], [0..3, 2..4, 0..4]);
+        assert_eq!([round(0, 10), round(3, 10), round(4, 10)], [0..1, 3..4, 4..4]);
+    }
+
+    #[test]
+    fn a_round_is_sent_to_all_before_the_next() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let receivers = [Receiver::new("127.0.0.1:0"), Receiver::new("127.0.0.1:0")];
+        let to = receivers.each_ref().map(|receiver| receiver.destination(None));
+        let parcel = parcel(&[100; 5]);
+        for round in [0..2, 2..4, 4..5] {
+            let mut progress = Progress::default();
+            while progress.destinations < 2 {
+                fan_out(&socket, &parcel, round.clone(), 2, |index| &to[index], &mut progress).unwrap();
+            }
+        }
+        receivers.iter().for_each(|receiver| _ = receiver.expect(&[100; 5]));
+    }
+
     struct Receiver(UdpSocket);
 
     impl Receiver {
@@ -332,7 +366,8 @@ mod tests {
     fn send(socket: &UdpSocket, parcel: &Parcel, to: &[Destination]) -> usize {
         let (mut progress, mut calls) = (Progress::default(), 0);
         while progress.destinations < to.len() {
-            fan_out(socket, parcel, to.len(), |index| &to[index], &mut progress).unwrap();
+            let all = 0..parcel.packet_count();
+            fan_out(socket, parcel, all, to.len(), |index| &to[index], &mut progress).unwrap();
             calls += 1;
         }
         calls
@@ -383,7 +418,7 @@ mod tests {
         let mut progress = Progress::default();
         let mut errors = Vec::new();
         while progress.destinations < to.len() {
-            if fan_out(&socket, &parcel, to.len(), |index| &to[index], &mut progress).is_err() {
+            if fan_out(&socket, &parcel, 0..3, to.len(), |index| &to[index], &mut progress).is_err() {
                 errors.push(progress);
                 progress.skip();
             }

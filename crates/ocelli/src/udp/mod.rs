@@ -16,4 +16,4 @@ pub use fanout::{Destination, Parcel, Progress, fan_out};
 pub use listen::{Listen, Opened, join_group, listen};
 pub use own::{OwnSsrc, is_own};
 pub use receive::{Datagram, Inbox};
-pub use socket::{Interface, Pair, PairOptions, bind_pair, room_in};
+pub use socket::{Interface, Pair, PairOptions, bind_pair, bind_shared, room_in};

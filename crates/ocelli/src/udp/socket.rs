@@ -83,6 +83,31 @@ pub fn bind_pair(target: SocketAddr, options: &PairOptions) -> io::Result<Pair> 
     Ok(Pair { rtp: rtp.into(), rtcp: rtcp.map(Into::into) })
 }
 
+/// Binds sockets for RTP and its RTCP that are not connected: to a group, or, where `target` is no address, to any number of
+/// receivers of its family. So what one receiver's host refuses is no other's.
+///
+/// # Errors
+/// The system's: a port in use, an interface that is not there, no addresses of that family.
+pub fn bind_shared(target: SocketAddr, options: &PairOptions) -> io::Result<(UdpSocket, UdpSocket)> {
+    let target = with_scope(target, options)?;
+    let local = |port| local_address(target, options.interface.as_ref(), port);
+    let (rtp, rtcp) = match options.local_port {
+        None => free_pair(local(0)?, target, options)?,
+        Some(port) => {
+            let bind = |port| {
+                bound(local(port)?, target, options)
+                    .map_err(|error| in_words(format_args!("port {port} cannot be used"), &error))
+            };
+            (bind(port)?, Some(bind(port.saturating_add(1))?))
+        }
+    };
+    let none = || io::Error::new(io::ErrorKind::AddrInUse, "no two ports side by side are free");
+    let rtcp = rtcp.ok_or_else(none)?;
+    // Nobody has anything to say there.
+    let _ = rtp.set_recv_buffer_size(0);
+    Ok((rtp.into(), rtcp.into()))
+}
+
 /// Why a system call failed: in the words of `what` and the system's.
 fn in_words(what: impl fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
@@ -116,6 +141,10 @@ fn bound(local: SocketAddr, target: SocketAddr, options: &PairOptions) -> io::Re
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     enlarge_send_buffer(&socket);
+    if target.is_ipv6() && target.ip().is_unspecified() {
+        // Receivers of IPv4 have sockets of their own, at the same ports.
+        socket.set_only_v6(true)?;
+    }
     if let Some(dscp) = options.dscp {
         // The two lowest bits are for congestion notification (RFC 3168).
         let traffic_class = u32::from(dscp) << 2;
@@ -309,6 +338,21 @@ mod tests {
                 assert_eq!(pair.rtcp.unwrap().local_addr().unwrap().port(), port + 1);
             }
         }
+    }
+
+    #[test]
+    fn both_families_can_be_served_from_the_same_ports() {
+        let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+        let bind = |any: &str, local_port| {
+            let options = PairOptions { local_port, ..PairOptions::default() };
+            bind_shared(any.parse().unwrap(), &options)
+        };
+        let (rtp, rtcp) = bind("0.0.0.0:0", None).unwrap();
+        assert_eq!((port(&rtp) % 2, port(&rtcp)), (0, port(&rtp) + 1));
+        let (rtp_v6, _) = bind("[::]:0", Some(port(&rtp))).unwrap();
+        assert_eq!(port(&rtp_v6), port(&rtp));
+        let told = bind("0.0.0.0:0", Some(port(&rtp))).unwrap_err().to_string();
+        assert!(told.contains(&format!("port {} cannot be used", port(&rtp))), "{told}");
     }
 
     #[test]
