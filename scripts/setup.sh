@@ -89,6 +89,7 @@ want_test_peers() {
   [ "$(uname -s)" = Linux ] || return 0
   want strace 'have strace' strace strace strace -
   want ip 'have ip || [ -x /sbin/ip ]' iproute2 iproute iproute2 -
+  want unshare 'have unshare' util-linux util-linux util-linux -
   if [ "$(uname -m)" != x86_64 ]; then
     say "the camera driver's test boots an x86-64 kernel and is left out on $(uname -m)"
     return 0

@@ -34,14 +34,23 @@ pub enum ViewerKind {
     HttpMjpeg,
     /// RTSP, with packets in the connection.
     RtspTcp,
+    /// RTSP, with the packets by UDP to ports of its own.
+    RtspUdp,
+    /// RTSP, with the packets by UDP to a group that others watch too.
+    RtspMulticast,
 }
 
 impl ViewerKind {
+    /// Those that watch by RTSP.
+    pub const RTSP: [Self; 3] = [Self::RtspTcp, Self::RtspUdp, Self::RtspMulticast];
+
     /// One word for it, as `/stats` and metrics have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HttpMjpeg => "http-mjpeg",
             Self::RtspTcp => "rtsp-tcp",
+            Self::RtspUdp => "rtsp-udp",
+            Self::RtspMulticast => "rtsp-multicast",
         }
     }
 }

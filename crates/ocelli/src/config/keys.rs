@@ -183,6 +183,41 @@ pub const RTSP_SERVER: Table = Table {
     about: "How cameras are served by RTSP.",
     keys: &[
         key("tcp", Kind::Flag(true), "Whether packets may travel within the connection."),
+        key("udp", Kind::Flag(true), "Whether packets may travel by UDP, to ports of the client's."),
+        key(
+            "udp_port",
+            Kind::Integer(1024, 65_534, None),
+            "The port that RTP comes from by UDP, and RTCP from the next, for all clients: what a firewall has to let out. \
+             Default: free ones.",
+        ),
+        key(
+            "multicast",
+            Kind::Text,
+            "The multicast addresses that packets may travel to, once for all who watch a camera: a range such as \
+             `239.255.42.0/24`, of which each camera has one, in their order. Default: none.",
+        ),
+        key(
+            "multicast_port",
+            Kind::Integer(1024, 65_000, Some(5004)),
+            "The port of a group that RTP goes to, and RTCP to the next; sound to the two that follow.",
+        ),
+        key(
+            "multicast_ttl",
+            Kind::Integer(1, 255, Some(1)),
+            "How far multicast packets go: 1 stays in the network, each router takes one off.",
+        ),
+        key(
+            "multicast_interface",
+            Kind::Text,
+            "The network interface that multicast packets leave by, by its name or one of its addresses. Default: as the \
+             routes have it.",
+        ),
+        key(
+            "session_timeout_seconds",
+            Kind::Integer(1, 86_400, Some(60)),
+            "How long a client by UDP may give no sign of life before its session ends, in whole seconds. Five seconds \
+             more are allowed for its being on the way.",
+        ),
         key(
             "mtu",
             Kind::Integer(256, 65_535, Some(1400)),

@@ -17,8 +17,9 @@ use super::value::short;
 use super::{CameraConfig, Config, Cors, Limits, LogLevel, RtspListen, SourceText, Surroundings};
 use crate::cli::Mode;
 use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
-use crate::outputs::rtsp::RtspOptions;
+use crate::outputs::rtsp::{Multicast, RtspOptions};
 use crate::sources::{self, SourceOptions, SourceUrl, Transport, hide_user};
+use crate::udp::Interface;
 
 /// In the place of a number that depends on others, until all of them are known.
 const UNSET: usize = 0;
@@ -87,6 +88,7 @@ pub(super) fn read(
     let log = reader.top(root, keys::LOG);
     let rtp_section = reader.top(root, keys::RTP);
     let rtsp_section = reader.top(root, keys::RTSP_SERVER);
+    let rtsp = rtsp(&rtsp_section, reader);
     let mut config = Config {
         file: None,
         http: listen.address("http").unwrap_or_else(|| ([0, 0, 0, 0], 8080).into()),
@@ -95,7 +97,7 @@ pub(super) fn read(
             (Some(address), None) => RtspListen::Usual(address),
             (Some(address), Some(_)) => RtspListen::At(address),
         },
-        rtsp: rtsp(&rtsp_section),
+        rtsp,
         limits: Limits {
             viewers: limits.integer("viewers").unwrap_or(100),
             connections: limits.integer("connections").unwrap_or(UNSET),
@@ -339,10 +341,35 @@ fn rtp(section: &Section) -> RtpOptions {
     }
 }
 
-fn rtsp(section: &Section) -> RtspOptions {
+/// What is wrong with it is left with `reader`.
+fn multicast(section: &Section, reader: &mut Reader<'_>) -> Option<Multicast> {
+    let text = section.text("multicast")?;
+    let (first, addresses) = Multicast::parse_range(&text.text)
+        .map_err(|why| {
+            let path = format!("{}.multicast", section.path);
+            let problem = Problem::new(Some(text.place), path, format!("{}: {why}", short(&text.text)));
+            reader.problems.push(problem.expected("a range such as 239.255.42.0/24"));
+        })
+        .ok()?;
+    Some(Multicast {
+        first,
+        addresses,
+        port: section.integer("multicast_port")?,
+        ttl: section.integer("multicast_ttl")?,
+        interface: section.text("multicast_interface").map(|text| Interface::from(&*text.text)),
+    })
+}
+
+fn rtsp(section: &Section, reader: &mut Reader<'_>) -> RtspOptions {
     let default = RtspOptions::default();
     RtspOptions {
         tcp: section.flag("tcp"),
+        udp: section.flag("udp"),
+        udp_port: section.integer("udp_port"),
+        multicast: multicast(section, reader),
+        session_timeout: section
+            .integer("session_timeout_seconds")
+            .map_or(default.session_timeout, Duration::from_secs),
         mtu: section.integer("mtu").unwrap_or(default.mtu),
         connections: section.integer("connections").unwrap_or(UNSET),
         half_open_per_address: section

@@ -18,12 +18,14 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::error::ApiError;
 use super::push::register_pushes;
+use super::rtsp::register_rtsp;
 use super::status::{dropped, gives_pictures};
 use crate::app::{App, CameraEntry};
 use crate::log;
 use crate::process::ProcessStats;
 
 pub(super) type Fractional = Gauge<f64, AtomicU64>;
+pub(super) type Gauges<L> = Family<L, Fractional>;
 pub(super) type Total = Counter<u64, AtomicU64>;
 
 /// What tells the numbers of one name apart.
@@ -32,12 +34,12 @@ pub(super) trait Label: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync
 impl<L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static> Label for L {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCamera {
-    camera: String,
+pub(super) struct OfCamera {
+    pub(super) camera: String,
 }
 
 impl OfCamera {
-    fn new(camera: &CameraEntry) -> Self {
+    pub(super) fn new(camera: &CameraEntry) -> Self {
         Self { camera: camera.name().to_string() }
     }
 }
@@ -50,6 +52,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
     register_network(&app, &mut registry);
     register_reencoding(&app, &mut registry);
     register_pushes(&app, &mut registry);
+    register_rtsp(&app, &mut registry);
     register_process(&app, &mut registry);
     let mut body = String::with_capacity(4096);
     text::encode(&mut body, &registry).map_err(|error| {

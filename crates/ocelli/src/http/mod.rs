@@ -10,6 +10,7 @@ mod page;
 mod patience;
 mod picture;
 mod push;
+mod rtsp;
 mod sdp;
 mod socket;
 mod status;
@@ -47,6 +48,8 @@ pub fn router(app: Arc<App>, cors: &Cors, machine: &str) -> Router {
         .route("/stats", get(status::stats))
         .route("/api/v1/cameras", get(status::cameras))
         .route("/api/v1/cameras/{cam}", get(status::camera).patch(change::camera))
+        .route("/api/v1/rtsp/sessions", get(rtsp::sessions))
+        .route("/api/v1/rtsp/sessions/{id}", get(rtsp::session).delete(rtsp::end_session))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(status::healthz))
@@ -77,7 +80,7 @@ fn cors_layer(cors: &Cors) -> Option<CorsLayer> {
     Some(match cors {
         // Those that are named may change something, too.
         Cors::Origins(_) => {
-            let methods = [Method::GET, Method::HEAD, Method::PATCH];
+            let methods = [Method::GET, Method::HEAD, Method::PATCH, Method::DELETE];
             layer.allow_methods(methods).allow_headers([header::CONTENT_TYPE])
         }
         Cors::None | Cors::Any => layer.allow_methods([Method::GET, Method::HEAD]),
@@ -91,5 +94,9 @@ async fn no_such_address() -> ApiError {
 
 async fn no_such_method() -> ApiError {
     let error = "this address does not take this method; every address takes GET and HEAD";
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error, "use GET; /api/v1/cameras/{cam} takes PATCH as well")
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        error,
+        "use GET; /api/v1/cameras/{cam} takes PATCH as well, /api/v1/rtsp/sessions/{id} DELETE",
+    )
 }

@@ -17,9 +17,11 @@ use serde::Serialize;
 
 use super::error::{ApiError, camera_called};
 use super::push::PushView;
+use super::rtsp::{RtspView, SessionView};
 use crate::app::{App, CameraEntry};
 use crate::connections::Connections;
 use crate::log;
+use crate::outputs::rtsp::Session;
 use crate::process::ProcessStats;
 use crate::transcode::RecoderStats;
 use crate::viewers::ViewerStats;
@@ -99,7 +101,7 @@ struct ReencodingView {
 
 /// One viewer, as `/stats` shows it.
 #[derive(Debug, Serialize)]
-struct ViewerView {
+pub(super) struct ViewerView {
     id: u64,
     kind: &'static str,
     camera: String,
@@ -110,6 +112,7 @@ struct ViewerView {
     bytes: u64,
     latency_p50_ms: Option<f64>,
     latency_p99_ms: Option<f64>,
+    rtsp: Option<SessionView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,23 +140,16 @@ struct StatsView {
 }
 
 #[derive(Debug, Serialize)]
-struct ConnectionsView {
+pub(super) struct ConnectionsView {
     open: usize,
     accepted: u64,
     refused: u64,
 }
 
 impl ConnectionsView {
-    fn of(connections: &Connections) -> Self {
+    pub(super) fn of(connections: &Connections) -> Self {
         Self { open: connections.open(), accepted: connections.accepted(), refused: connections.refused() }
     }
-}
-
-/// The RTSP server, as `/stats` shows it.
-#[derive(Debug, Serialize)]
-struct RtspView {
-    listens: Option<String>,
-    connections: ConnectionsView,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,16 +173,21 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Response {
         uptime_seconds: app.started.elapsed().as_secs_f64(),
         process: ProcessStats::read(),
         connections: ConnectionsView::of(&app.connections),
-        rtsp: RtspView {
-            listens: app.rtsp.listens.get().map(ToString::to_string),
-            connections: ConnectionsView::of(&app.rtsp.connections),
-        },
+        rtsp: RtspView::of(&app.rtsp),
         viewers_limit: app.viewers.limit(),
         viewers_refused: app.viewers.refused(),
         log_lines_dropped: log::lines_dropped(),
         cameras: app.cameras.iter().map(|camera| CameraView::of(&app, camera)).collect(),
-        viewers: app.viewers.present().iter().map(|viewer| ViewerView::of(viewer)).collect(),
+        viewers: viewers(&app),
     }))
+}
+
+/// Everybody who watches. Who watches by RTSP has a session, unless it is over at this moment.
+fn viewers(app: &App) -> Vec<ViewerView> {
+    let sessions: BTreeMap<u64, _> =
+        app.rtsp.sessions.present().into_iter().map(|session| (session.id(), session)).collect();
+    let present = app.viewers.present();
+    present.iter().map(|viewer| ViewerView::of(viewer, sessions.get(&viewer.id).map(|of| &**of))).collect()
 }
 
 /// `/api/v1/cameras`.
@@ -332,7 +333,8 @@ impl NetworkView {
 }
 
 impl ViewerView {
-    fn of(viewer: &ViewerStats) -> Self {
+    /// `session` is what it has if it watches by RTSP.
+    pub(super) fn of(viewer: &ViewerStats, session: Option<&Session>) -> Self {
         let latency = viewer.latency();
         Self {
             id: viewer.id,
@@ -345,6 +347,7 @@ impl ViewerView {
             bytes: viewer.bytes(),
             latency_p50_ms: latency.p50.map(millis),
             latency_p99_ms: latency.p99.map(millis),
+            rtsp: session.map(SessionView::of),
         }
     }
 }
@@ -375,11 +378,11 @@ pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
-fn seconds(time: SystemTime) -> f64 {
+pub(super) fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn no_store(body: impl IntoResponse) -> Response {
+pub(super) fn no_store(body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -60,6 +60,8 @@ pub struct Laid {
     pub first_sequence: u16,
     /// Its RTP timestamp, in ticks of its track's clock.
     pub timestamp: u32,
+    /// Ticks a second of its track's clock.
+    pub rate: NonZeroU32,
     /// Wall clock at which it was taken, where that is known.
     pub captured: Option<SystemTime>,
     /// A reader can begin with it.
@@ -92,6 +94,10 @@ pub enum LeftOut {
 pub struct TrackNumbers {
     /// Its number.
     pub track: u8,
+    /// Its sender.
+    pub ssrc: u32,
+    /// Ticks a second of its clock.
+    pub rate: NonZeroU32,
     /// The number of its next packet.
     pub sequence: u16,
     /// The RTP timestamp of that time.
@@ -145,8 +151,13 @@ impl Laid {
 
     /// Where all tracks are when a reader begins with it.
     pub fn numbers(&self) -> impl Iterator<Item = TrackNumbers> {
-        let own =
-            TrackNumbers { track: self.track, sequence: self.first_sequence, timestamp: self.timestamp };
+        let own = TrackNumbers {
+            track: self.track,
+            ssrc: self.ssrc,
+            rate: self.rate,
+            sequence: self.first_sequence,
+            timestamp: self.timestamp,
+        };
         std::iter::once(own).chain(self.others.iter().copied())
     }
 }
@@ -340,7 +351,13 @@ impl Layer {
             .map(|(_, lane)| {
                 let ticks = MediaTime::new(ticks, MediaTime::VIDEO_RATE).rescale(lane.rate).ticks();
                 let timestamp = lane.timestamp_offset.wrapping_add(ticks as u32);
-                TrackNumbers { track: lane.track.id.0, sequence: lane.next_sequence, timestamp }
+                TrackNumbers {
+                    track: lane.track.id.0,
+                    ssrc: lane.ssrc,
+                    rate: lane.rate,
+                    sequence: lane.next_sequence,
+                    timestamp,
+                }
             })
             .collect()
     }
@@ -390,6 +407,7 @@ impl Lane {
             ssrc: stamp.ssrc,
             first_sequence: stamp.sequence,
             timestamp: stamp.timestamp,
+            rate: self.rate,
             captured,
             key: false,
             notice: false,

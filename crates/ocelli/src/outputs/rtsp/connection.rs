@@ -14,15 +14,17 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_media::TrackId;
+use ocelli_proto::rtp::interleaved::PREFIX_BYTES;
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{Answer, Close, Connection, End, Event, Offer, Refusal};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::bursts::Laid;
+use super::datagrams::Heard;
 use super::describe::Chosen;
 use super::listen::HalfOpen;
-use super::play::Playback;
+use super::play::{Playback, Way};
 use super::record::Recording;
 use super::session::Ended;
 use super::tunnel::{Kind, Tunnel};
@@ -50,6 +52,8 @@ enum Over {
     Camera,
     #[error("the camera takes no more: {0}")]
     Unwanted(String),
+    #[error("another session of the same machine has its ports")]
+    Displaced,
     #[error("the session was ended from outside")]
     Asked,
     #[error(transparent)]
@@ -64,6 +68,7 @@ impl Over {
             Self::Broke(_) => Ended::Broke,
             Self::Stalled => Ended::Stalled,
             Self::Camera | Self::Unwanted(_) => Ended::Camera,
+            Self::Displaced => Ended::Displaced,
             Self::Asked => Ended::Asked,
             Self::Closed(Close::SessionTimeout(_)) => Ended::Silent,
             Self::Closed(_) => Ended::Abuse,
@@ -183,8 +188,9 @@ impl Driver {
             Event::Setup { track, offers, publish: true, .. } => self.set_up_to_record(track, &offers),
             Event::Record => self.record(),
             Event::Data { track, rtcp, packet } => {
-                if let Some((_, recording)) = &self.recording {
-                    recording.give(track, rtcp, packet).await;
+                match &self.recording {
+                    Some((_, recording)) => recording.give(track, rtcp, packet).await,
+                    None => self.read_report(track, &packet),
                 }
                 return Ok(());
             }
@@ -211,13 +217,15 @@ impl Driver {
         offers: &[Offer],
     ) -> Result<Answer, Refusal> {
         if let Some(playback) = &self.playback {
-            return self.server.set_up(&playback.chosen, track, offers).await.map(Answer::SetUp);
+            let kind = Some(playback.kind());
+            let set_up = self.server.set_up(&playback.chosen, track, offers, self.peer, kind).await;
+            return set_up.map(|(set_up, _)| Answer::SetUp(set_up));
         }
         let asked = self.server.choose(path, query)?;
-        let set_up = self.server.set_up(&asked, track, offers).await?;
-        let enrolled = self.server.admit(&asked, self.peer, self.machine.program())?;
+        let (set_up, kind) = self.server.set_up(&asked, track, offers, self.peer, None).await?;
+        let enrolled = self.server.admit(&asked, kind, self.peer, self.machine.program())?;
         self.chosen = None;
-        self.playback = Some(Playback { enrolled, chosen: asked, reader: None });
+        self.playback = Some(Playback::new(enrolled, asked, kind));
         Ok(Answer::SetUp(set_up))
     }
 
@@ -254,6 +262,9 @@ impl Driver {
         if let Poll::Ready(over) = self.poll_write(now, context) {
             return Poll::Ready(Err(over));
         }
+        if let Poll::Ready(over) = self.poll_heard(context) {
+            return Poll::Ready(Err(over));
+        }
         if let Some(playback) = &mut self.playback
             && Pin::new(&mut playback.enrolled.asked_to_close).poll(context).is_ready()
         {
@@ -285,15 +296,15 @@ impl Driver {
                 }
                 Err(error) => return Poll::Ready(error.into()),
             }
-            let Some(Playback { enrolled, reader: Some(reader), .. }) = &mut self.playback else {
-                return Poll::Pending;
+            let Some(Playback { enrolled, way: Some(Way::Within(reader)), .. }) = &mut self.playback else {
+                return self.begin_sending().map_or(Poll::Pending, Poll::Ready);
             };
             if turn == 0 {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             turn -= 1;
-            match ready!(reader.poll_next(&enrolled.viewer, context)) {
+            match ready!(reader.poll_next(enrolled, context)) {
                 Ok((piece, channel)) => self.outlet.begin(piece, channel),
                 Err(_) => return Poll::Ready(Over::Camera),
             }
@@ -304,9 +315,9 @@ impl Driver {
     fn poll_writable(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outlet.block(now);
         ready!(self.stream.poll_write_ready(context))?;
-        if let Some(Playback { enrolled, reader: Some(reader), .. }) = &mut self.playback
+        if let Some(Playback { enrolled, way: Some(Way::Within(reader)), .. }) = &mut self.playback
             && self.outlet.is_untouched()
-            && let Some((piece, channel)) = reader.newer(&enrolled.viewer)
+            && let Some((piece, channel)) = reader.newer(enrolled)
         {
             self.outlet.begin(piece, channel);
         }
@@ -314,8 +325,9 @@ impl Driver {
     }
 
     fn count_sent(&self, piece: &Laid) {
-        let Some(Playback { enrolled, reader: Some(reader), .. }) = &self.playback else { return };
-        let bytes = piece.packets.len() as u64;
+        let Some(Playback { enrolled, way: Some(Way::Within(reader)), .. }) = &self.playback else { return };
+        let (bytes, count) = (piece.packets.len() as u64, piece.packet_count());
+        enrolled.numbers.sent(piece, count, piece.packets.len() - count * PREFIX_BYTES);
         if piece.track != TrackId::VIDEO.0 {
             enrolled.viewer.sent_bytes(bytes);
             return;
@@ -323,6 +335,67 @@ impl Driver {
         let captured = piece.captured.filter(|_| !piece.notice);
         let latency = captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
         enrolled.viewer.sent(bytes, latency, reader.skipped());
+    }
+
+    /// Sends by UDP what waited until its client had its answer. Why the connection is over, if it is.
+    fn begin_sending(&mut self) -> Option<Over> {
+        let Some(playback @ Playback { way: Some(Way::Ready(_)), .. }) = &mut self.playback else {
+            return None;
+        };
+        let begun = self.stream.local_addr().and_then(|local| playback.send(&self.server, local, self.peer));
+        begun.err().map(Over::Broke)
+    }
+
+    /// Takes what comes by UDP. Ready when the session is over.
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Over> {
+        loop {
+            let Some(playback) = &mut self.playback else { return Poll::Pending };
+            let Some(Way::Datagrams(sending)) = &mut playback.way else { return Poll::Pending };
+            match ready!(sending.poll_heard(context)) {
+                Heard::Report { track, packet } => {
+                    let now = self.now();
+                    self.machine.alive(now);
+                    self.read_report(track, &packet);
+                }
+                Heard::Begins(first) => playback.begins(&first),
+                Heard::Closed => return Poll::Ready(Over::Camera),
+                Heard::Displaced => return Poll::Ready(Over::Displaced),
+            }
+        }
+    }
+
+    fn read_report(&mut self, track: u8, packet: &[u8]) {
+        if let Some(Playback { enrolled, chosen, reports, .. }) = &mut self.playback
+            && reports.read(track, packet, &enrolled.numbers)
+        {
+            chosen.camera.stream().ask_keyframe();
+        }
+    }
+
+    /// Puts the reports that are due on their way.
+    fn write_reports(&mut self) {
+        let Some(Playback { enrolled, reports, way, .. }) = &mut self.playback else { return };
+        match way {
+            Some(Way::Within(reader)) => reports.poll(&enrolled.numbers, |track, report| {
+                if let Some(channel) = reader.rtcp_channel(track) {
+                    self.outlet.report(channel, report);
+                }
+            }),
+            Some(Way::Datagrams(sending)) => {
+                reports.poll(&enrolled.numbers, |track, report| sending.report(track, report));
+            }
+            Some(Way::Ready(_)) | None => {}
+        }
+    }
+
+    /// When a report is due.
+    fn report_due(&self) -> Option<Instant> {
+        let Playback { reports, way, .. } = self.playback.as_ref()?;
+        match way {
+            Some(Way::Within(_)) => reports.due(),
+            Some(Way::Datagrams(sending)) if sending.reports() => reports.due(),
+            _ => None,
+        }
     }
 
     /// Ready when something was read, or nothing more comes.
@@ -350,10 +423,14 @@ impl Driver {
     fn poll_timer(&mut self, now: Instant, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
         let stalled = self.outlet.blocked_since().map(|since| since + STALLED);
         let silent = self.machine.deadline().map(|at| self.server.origin + at);
-        let Some(due) = [stalled, silent].into_iter().flatten().min() else { return Poll::Pending };
+        let report = self.report_due();
+        let Some(due) = [stalled, silent, report].into_iter().flatten().min() else { return Poll::Pending };
         ready!(self.timer.poll_until(due, now, context));
         if stalled.is_some_and(|at| at <= now) {
             return Poll::Ready(Err(Over::Stalled));
+        }
+        if report.is_some_and(|at| at <= now) {
+            self.write_reports();
         }
         if self.recording.as_ref().is_some_and(|(_, recording)| recording.was_heard()) {
             self.machine.alive(self.server.since_origin(now));
@@ -368,7 +445,10 @@ impl Driver {
         if let Some((_, recording)) = self.recording.take() {
             recording.end(why.to_string());
         }
-        let Some(Playback { enrolled, .. }) = self.playback.take() else { return };
+        let Some(Playback { enrolled, mut reports, way, .. }) = self.playback.take() else { return };
+        if let (Some(Way::Datagrams(sending)), true) = (&way, kind != Ended::Left) {
+            reports.bye(&enrolled.numbers, |track, report| sending.report(track, report));
+        }
         self.server.app.rtsp.sessions.count(kind);
         let stats = enrolled.viewer.stats();
         let (camera, id, frames) = (&stats.camera, stats.id, stats.frames());
@@ -387,7 +467,7 @@ impl Driver {
             Over::Left | Over::Broke(_) => {}
             // What waits in the kernel would stay there for minutes.
             Over::Stalled => drop(socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))),
-            Over::Camera | Over::Unwanted(_) | Over::Asked | Over::Closed(_) => {
+            Over::Camera | Over::Unwanted(_) | Over::Displaced | Over::Asked | Over::Closed(_) => {
                 let rest = async {
                     loop {
                         match self.outlet.write(&self.stream, &mut self.machine) {

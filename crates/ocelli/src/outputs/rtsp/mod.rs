@@ -15,19 +15,24 @@
 //! | `record` | ANNOUNCE and RECORD: clients that send |
 //! | `tunnel` | connections whose requests come by HTTP |
 //! | `writing` | bytes on their way into a connection |
-//! | `session` | who plays, for others to see and to end |
+//! | `datagrams/` | readers whose packets travel by UDP |
+//! | `reports` | RTCP of a session |
+//! | `session`, `numbers` | who plays, for others to see and to end |
 //!
 //! Refused: addresses that ask for another size, quality or codec than the camera's (501), and streams that clients want to send where no camera
 //! waits for them.
 
 mod bursts;
 mod connection;
+mod datagrams;
 mod describe;
 mod gate;
 mod listen;
+mod numbers;
 mod play;
 mod reader;
 mod record;
+mod reports;
 mod session;
 mod tunnel;
 mod writing;
@@ -40,10 +45,13 @@ use ocelli_proto::rtsp::server::Settings;
 
 pub use bursts::{Laid, LeftOut, Piece, RtspBursts, TrackNumbers, clock_rate, payload_type};
 pub use listen::serve;
+pub use numbers::{Numbers, SessionDrop, TrackHeard, TrackSent};
 pub use session::{Ended, Session, Sessions};
 
 use crate::app::{App, CameraEntry};
 use crate::connections::Connections;
+use datagrams::Datagrams;
+pub use datagrams::Multicast;
 use gate::Door;
 use listen::Doorway;
 use tunnel::Tunnels;
@@ -53,6 +61,14 @@ use tunnel::Tunnels;
 pub struct RtspOptions {
     /// Packets may travel within the connection.
     pub tcp: bool,
+    /// Packets may travel to the client's own ports.
+    pub udp: bool,
+    /// The port that RTP comes from then, and RTCP from the next. `None` takes free ones.
+    pub udp_port: Option<u16>,
+    /// Packets may travel to groups, where they are.
+    pub multicast: Option<Multicast>,
+    /// A session whose client gives no sign of life for this long ends.
+    pub session_timeout: Duration,
     /// Longest packet with the headers of RTP, UDP and IP, in bytes: 256 to 65535.
     pub mtu: u16,
     /// Connections at the same time.
@@ -65,7 +81,17 @@ pub struct RtspOptions {
 
 impl Default for RtspOptions {
     fn default() -> Self {
-        Self { tcp: true, mtu: 1400, connections: 1024, half_open_per_address: 64, sessions_per_address: 100 }
+        Self {
+            tcp: true,
+            udp: true,
+            udp_port: None,
+            multicast: None,
+            session_timeout: Settings::default().session_timeout,
+            mtu: 1400,
+            connections: 1024,
+            half_open_per_address: 64,
+            sessions_per_address: 100,
+        }
     }
 }
 
@@ -91,6 +117,7 @@ struct Server {
     gate: Arc<Door>,
     doorway: Arc<Doorway>,
     tunnels: Arc<Tunnels>,
+    datagrams: Datagrams,
     /// What the state machines' times count from.
     origin: Instant,
 }
@@ -98,13 +125,21 @@ struct Server {
 impl Server {
     fn new(app: Arc<App>, options: RtspOptions) -> Arc<Self> {
         let publish = app.cameras.iter().any(|camera| camera.stage().is_some());
-        let settings = Settings { tcp: options.tcp, udp: true, publish, ..Settings::default() };
+        let settings = Settings {
+            tcp: options.tcp,
+            udp: options.udp,
+            multicast: options.multicast.is_some(),
+            publish,
+            session_timeout: options.session_timeout,
+            ..Settings::default()
+        };
         Arc::new(Self {
             settings: Arc::new(settings),
             gate: Arc::new(Door(app.clone())),
             app,
             doorway: Arc::new(Doorway::new(options.half_open_per_address)),
             tunnels: Arc::default(),
+            datagrams: Datagrams::new(options.udp_port, options.multicast.clone()),
             options,
             origin: Instant::now(),
         })

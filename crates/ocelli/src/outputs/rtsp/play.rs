@@ -1,17 +1,21 @@
 //! SETUP and PLAY: places, and where a reader begins.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ocelli_hub::{Next, Want};
+use ocelli_hub::{DerivedReader, Next, Want};
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{
     Answer, Grant, Offer, Refusal, SessionId, SessionTrack, SetUp, Started, TrackStart,
 };
 
 use super::bursts::{LeftOut, Piece};
+use super::datagrams::{Begin, Place, Sending, To};
 use super::describe::Chosen;
 use super::reader::{Reader, Route};
+use super::reports::Reports;
 use super::session::Enrolled;
 use super::{Server, unguessable};
 use crate::viewers::ViewerKind;
@@ -26,17 +30,50 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Playback {
     pub(super) enrolled: Enrolled,
     pub(super) chosen: Chosen,
-    pub(super) reader: Option<Reader>,
+    /// How its packets travel.
+    kind: ViewerKind,
+    /// The packets on their way, while it plays.
+    pub(super) way: Option<Way>,
+    pub(super) reports: Reports,
+    /// The tracks that it plays.
+    tracks: Vec<u8>,
+}
+
+/// How packets travel to a client that plays.
+pub(super) enum Way {
+    /// Within the connection.
+    Within(Box<Reader>),
+    /// By UDP, as soon as the client has its answer.
+    Ready(Box<Ready>),
+    /// By UDP.
+    Datagrams(Sending),
+}
+
+/// What is sent by UDP, and to which ports.
+pub(super) struct Ready {
+    pieces: DerivedReader<Piece>,
+    first: Option<Piece>,
+    to: Receivers,
+}
+
+/// Where packets go.
+enum Receivers {
+    /// For each track, to these ports of the client's.
+    Ports(Vec<(u8, (u16, u16))>),
+    Group(IpAddr),
 }
 
 impl Server {
-    /// Answers SETUP of a track of `chosen`. Without a session it begins one, which has a place among the viewers.
+    /// Answers SETUP of a track of `chosen` for the client at `peer`, whose other tracks travel as `kind` has it. Answers how this one
+    /// does too.
     pub(super) async fn set_up(
         &self,
         chosen: &Chosen,
         track: Option<u8>,
         offers: &[Offer],
-    ) -> Result<SetUp, Refusal> {
+        peer: SocketAddr,
+        kind: Option<ViewerKind>,
+    ) -> Result<(SetUp, ViewerKind), Refusal> {
         let tracks = chosen.tracks().await?;
         let track = match (track, &tracks[..]) {
             (None, [only]) => only.id.0,
@@ -49,19 +86,54 @@ impl Server {
             let reason = format!("camera `{}` has no track {track}", chosen.camera.name());
             return Err(Refusal::new(Status::NOT_FOUND, reason));
         }
-        let offer = offers.iter().position(|offer| matches!(offer, Offer::Interleaved { .. }));
-        let Some(offer) = offer else {
-            return Err(Refusal::new(Status::UNSUPPORTED_TRANSPORT, "only RTP/AVP/TCP is there yet"));
+        let kinds = offers.iter().enumerate().filter_map(|(index, offer)| Some((index, kind_of(offer)?)));
+        let taken = kinds.clone().find(|(_, offered)| kind.is_none_or(|kind| kind == *offered));
+        let Some((offer, kind)) = taken else {
+            let reason = "all tracks of a session travel in the same way";
+            return Err(Refusal::new(Status::UNSUPPORTED_TRANSPORT, reason));
         };
+        let grant = self.grant(kind, peer, chosen, track)?;
         let session = unguessable()
             .map_err(|error| Refusal::new(Status::INTERNAL_ERROR, format!("no random numbers: {error}")))?;
-        Ok(SetUp { track, offer, grant: Grant::Interleaved, ssrc: None, session: SessionId(session) })
+        Ok((SetUp { track, offer, grant, ssrc: None, session: SessionId(session) }, kind))
+    }
+
+    /// The server's end of a way of `kind` to `peer`.
+    fn grant(
+        &self,
+        kind: ViewerKind,
+        peer: SocketAddr,
+        chosen: &Chosen,
+        track: u8,
+    ) -> Result<Grant, Refusal> {
+        if kind == ViewerKind::RtspTcp {
+            return Ok(Grant::Interleaved);
+        }
+        if kind == ViewerKind::RtspMulticast {
+            let place = self.place(chosen, track).ok_or_else(|| {
+                Refusal::new(Status::UNSUPPORTED_TRANSPORT, "there are more cameras than multicast addresses")
+            })?;
+            let Place { group, rtp, rtcp, ttl } = place;
+            return Ok(Grant::Multicast { group, rtp, rtcp, ttl });
+        }
+        let (rtp, rtcp) = self.datagrams.ports(peer.ip()).map_err(|error| {
+            tracing::warn!("RTSP by UDP is not possible: {error}");
+            Refusal::new(Status::UNSUPPORTED_TRANSPORT, format!("by UDP it is not possible: {error}"))
+        })?;
+        Ok(Grant::Udp { rtp, rtcp })
+    }
+
+    /// Where a track is sent to for all that watch by multicast.
+    fn place(&self, chosen: &Chosen, track: u8) -> Option<Place> {
+        let camera = self.app.cameras.iter().position(|camera| Arc::ptr_eq(camera, &chosen.camera))?;
+        self.datagrams.place(camera, track)
     }
 
     /// A place for a session of the client at `peer`.
     pub(super) fn admit(
         &self,
         chosen: &Chosen,
+        kind: ViewerKind,
         peer: SocketAddr,
         program: Option<&str>,
     ) -> Result<Enrolled, Refusal> {
@@ -76,16 +148,35 @@ impl Server {
         }
         let camera = &chosen.camera;
         let name = camera.name().clone();
-        let viewer = self.app.viewers.admit(ViewerKind::RtspTcp, name, peer, camera.totals.clone());
+        let viewer = self.app.viewers.admit(kind, name, peer, camera.totals.clone());
         let viewer = viewer.map_err(|error| full(error.to_string()))?;
         Ok(sessions.enrol(viewer, program))
     }
 }
 
+/// How packets would travel, if in a way that there is.
+fn kind_of(offer: &Offer) -> Option<ViewerKind> {
+    match offer {
+        Offer::Interleaved { .. } => Some(ViewerKind::RtspTcp),
+        Offer::Udp { .. } => Some(ViewerKind::RtspUdp),
+        Offer::Multicast => Some(ViewerKind::RtspMulticast),
+    }
+}
+
 impl Playback {
+    /// A session that plays nothing yet.
+    pub(super) fn new(enrolled: Enrolled, chosen: Chosen, kind: ViewerKind) -> Self {
+        Self { enrolled, chosen, kind, way: None, reports: Reports::new(true), tracks: Vec::new() }
+    }
+
+    /// How its packets travel.
+    pub(super) fn kind(&self) -> ViewerKind {
+        self.kind
+    }
+
     /// Answers PLAY for `tracks`: begins, or goes on.
     pub(super) async fn play(&mut self, server: &Server, tracks: &[SessionTrack]) -> Answer {
-        if self.reader.is_some() {
+        if self.way.is_some() {
             return Answer::Started(Started::default());
         }
         let camera = &self.chosen.camera;
@@ -112,15 +203,59 @@ impl Playback {
             let reason = format!("the pictures of camera `{}` are not sent: {why}", camera.name());
             return Answer::Refused(Refusal::new(Status::UNSUPPORTED_MEDIA_TYPE, reason));
         }
-        let starts = first.as_ref().map(starts).unwrap_or_default();
-        let routes = tracks.iter().filter_map(Route::of).collect();
-        self.reader = Some(Reader::new(pieces, first, routes));
+        // Others may watch the group already, so where its packets are is not known.
+        let is_known = self.kind != ViewerKind::RtspMulticast;
+        let starts = first.as_ref().filter(|_| is_known).map(starts).unwrap_or_default();
+        self.tracks = tracks.iter().map(|track| track.number).collect();
+        if let Some(first) = &first {
+            self.begins(first);
+        }
+        let group = tracks.iter().find_map(|track| track.transport.destination);
+        self.way = Some(match (self.kind, group) {
+            (ViewerKind::RtspTcp, _) => {
+                let routes = tracks.iter().filter_map(Route::of).collect();
+                Way::Within(Box::new(Reader::new(pieces, first, routes)))
+            }
+            (ViewerKind::RtspMulticast, Some(group)) => {
+                Way::Ready(Box::new(Ready { pieces, first, to: Receivers::Group(group) }))
+            }
+            _ => {
+                let ports = tracks.iter().filter_map(|of| Some((of.number, of.transport.client_port?)));
+                Way::Ready(Box::new(Ready { pieces, first, to: Receivers::Ports(ports.collect()) }))
+            }
+        });
         Answer::Started(Started { range: None, tracks: starts })
+    }
+
+    /// The client gets `first` before anything else.
+    pub(super) fn begins(&mut self, first: &Piece) {
+        self.reports.begin(first, &self.tracks, &self.enrolled.numbers);
+    }
+
+    /// Sends by UDP what is ready for it, from the end `local` of the connection to the client's, `peer`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn send(&mut self, server: &Server, local: SocketAddr, peer: SocketAddr) -> io::Result<()> {
+        match self.way.take() {
+            Some(Way::Ready(ready)) => {
+                let Ready { pieces, first, to } = *ready;
+                let (stream, session) = (self.chosen.camera.stream(), self.enrolled.session());
+                let to = match &to {
+                    Receivers::Ports(ports) => To::Ports(ports),
+                    Receivers::Group(group) => To::Group(*group),
+                };
+                let begin = Begin { stream, session, pieces, first, local, peer, to };
+                self.way = Some(Way::Datagrams(server.datagrams.begin(begin)?));
+            }
+            way => self.way = way,
+        }
+        Ok(())
     }
 
     /// Answers PAUSE: nothing more is sent, and the camera goes on.
     pub(super) fn pause(&mut self) {
-        if let Some(reader) = self.reader.take() {
+        if let Some(Way::Within(reader)) = self.way.take() {
             self.chosen.pieces = reader.into_pieces();
         }
     }

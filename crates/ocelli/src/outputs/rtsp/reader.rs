@@ -10,7 +10,8 @@ use ocelli_media::TrackId;
 use ocelli_proto::rtsp::server::SessionTrack;
 
 use super::bursts::Piece;
-use crate::viewers::Viewer;
+use super::numbers::SessionDrop;
+use super::session::Session;
 
 /// How many pictures a reader may be behind when there is a newer key: about a second. A thousand readers on a busy machine are not
 /// all served within a picture's time, and that is no reason to leave one out.
@@ -32,12 +33,14 @@ pub(super) struct Route {
     track: u8,
     /// The channel of its RTP packets in the connection.
     channel: u8,
+    /// The channel of its RTCP.
+    rtcp_channel: u8,
 }
 
 impl Route {
     pub(super) fn of(track: &SessionTrack) -> Option<Self> {
-        let (channel, _) = track.transport.interleaved?;
-        Some(Self { track: track.number, channel })
+        let (channel, rtcp_channel) = track.transport.interleaved?;
+        Some(Self { track: track.number, channel, rtcp_channel })
     }
 }
 
@@ -52,13 +55,18 @@ impl Reader {
         self.pieces
     }
 
+    /// The channel of a track's RTCP.
+    pub(super) fn rtcp_channel(&self, track: u8) -> Option<u8> {
+        self.routes.iter().find(|route| route.track == track).map(|route| route.rtcp_channel)
+    }
+
     /// The next piece, and the channel that it belongs on.
     ///
     /// # Errors
     /// The stream has ended.
     pub(super) fn poll_next(
         &mut self,
-        viewer: &Viewer,
+        session: &Session,
         context: &mut Context<'_>,
     ) -> Poll<Result<(Piece, u8), Closed>> {
         loop {
@@ -67,28 +75,28 @@ impl Reader {
                 None => match self.pieces.poll_next(context) {
                     Poll::Ready(Ok(Next::Piece(piece))) => piece,
                     Poll::Ready(Ok(Next::Lost { pieces })) => {
-                        viewer.skipped(pieces);
+                        session.lost(pieces, SessionDrop::Behind);
                         continue;
                     }
                     Poll::Ready(Err(closed)) => return Poll::Ready(Err(closed)),
                     Poll::Pending => return Poll::Pending,
                 },
             };
-            if let Some(channel) = self.take(&piece, viewer) {
+            if let Some(channel) = self.take(&piece, session) {
                 return Poll::Ready(Ok((piece, channel)));
             }
         }
     }
 
     /// A newer one in the place of a piece that stands for itself and of which nothing was sent.
-    pub(super) fn newer(&mut self, viewer: &Viewer) -> Option<(Piece, u8)> {
+    pub(super) fn newer(&mut self, session: &Session) -> Option<(Piece, u8)> {
         if !self.alone {
             return None;
         }
         match self.pieces.try_next() {
             Ok(Some(Next::Piece(piece))) => {
-                let channel = self.take(&piece, viewer)?;
-                viewer.skipped(1);
+                let channel = self.take(&piece, session)?;
+                session.lost(1, SessionDrop::Behind);
                 Some((piece, channel))
             }
             _ => None,
@@ -101,19 +109,20 @@ impl Reader {
     }
 
     /// Counts what goes by, and answers on which channel the piece is to be sent, if it is.
-    fn take(&mut self, piece: &Piece, viewer: &Viewer) -> Option<u8> {
+    fn take(&mut self, piece: &Piece, session: &Session) -> Option<u8> {
         if piece.alone != self.alone {
             self.alone = piece.alone;
             self.pieces.set_want(if piece.alone { Want::Latest } else { Want::Live });
         }
         if piece.track == TrackId::VIDEO.0 {
             let before = self.passed_over.replace(piece.passed_over).unwrap_or(piece.passed_over);
-            let missing = piece.passed_over.saturating_sub(before) + u64::from(piece.left_out.is_some());
+            let missing = piece.passed_over.saturating_sub(before);
             if missing > 0 {
-                viewer.skipped(missing);
+                session.lost(missing, SessionDrop::Behind);
             }
         }
-        if piece.left_out.is_some() {
+        if let Some(left_out) = &piece.left_out {
+            session.lost(1, left_out.into());
             return None;
         }
         self.routes.iter().find(|route| route.track == piece.track).map(|route| route.channel)

@@ -5,10 +5,14 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
+use ocelli_media::TrackId;
 use tokio::sync::oneshot;
 
+use super::bursts::Laid;
 use super::listen::site;
+use super::numbers::{Numbers, SessionDrop};
 use crate::viewers::Viewer;
 
 /// All sessions of the server.
@@ -25,6 +29,8 @@ pub struct Session {
     pub viewer: Viewer,
     /// What the client says it is, without control characters.
     pub program: Option<String>,
+    /// What was sent of its tracks, why pictures were dropped, and what it reports.
+    pub numbers: Numbers,
     close: Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -43,14 +49,24 @@ pub enum Ended {
     Abuse,
     /// The camera's stream has ended, or is coded otherwise.
     Camera,
+    /// Another program of its machine has taken its ports.
+    Displaced,
     /// By the API.
     Asked,
 }
 
 impl Ended {
     /// Each.
-    pub const ALL: [Self; 7] =
-        [Self::Left, Self::Broke, Self::Stalled, Self::Silent, Self::Abuse, Self::Camera, Self::Asked];
+    pub const ALL: [Self; 8] = [
+        Self::Left,
+        Self::Broke,
+        Self::Stalled,
+        Self::Silent,
+        Self::Abuse,
+        Self::Camera,
+        Self::Displaced,
+        Self::Asked,
+    ];
 
     /// One word for it, as `/stats` and metrics have it.
     pub fn as_str(self) -> &'static str {
@@ -61,6 +77,7 @@ impl Ended {
             Self::Silent => "silent",
             Self::Abuse => "abuse",
             Self::Camera => "camera",
+            Self::Displaced => "displaced",
             Self::Asked => "asked",
         }
     }
@@ -103,7 +120,12 @@ impl Sessions {
     pub(super) fn enrol(self: &Arc<Self>, viewer: Viewer, program: Option<&str>) -> Enrolled {
         let (close, asked_to_close) = oneshot::channel();
         let program = program.map(str::to_owned);
-        let session = Arc::new(Session { viewer, program, close: Mutex::new(Some(close)) });
+        let session = Arc::new(Session {
+            viewer,
+            program,
+            numbers: Numbers::default(),
+            close: Mutex::new(Some(close)),
+        });
         self.lock().insert(session.id(), session.clone());
         Enrolled { sessions: self.clone(), session, asked_to_close }
     }
@@ -121,6 +143,31 @@ impl Session {
     /// Its number, the viewer's.
     pub fn id(&self) -> u64 {
         self.viewer.stats().id
+    }
+
+    /// The first `packets` of `piece`, with `bytes` together, RTP headers included, went out.
+    pub(super) fn got(&self, piece: &Laid, packets: usize, bytes: usize) {
+        self.numbers.sent(piece, packets, bytes);
+        if packets < piece.packet_count() || piece.track != TrackId::VIDEO.0 {
+            self.viewer.sent_bytes(bytes as u64);
+            return;
+        }
+        let captured = piece.captured.filter(|_| !piece.notice);
+        let latency = captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
+        self.viewer.sent(bytes as u64, latency, 0);
+    }
+
+    /// `pictures` did not go out.
+    pub(super) fn lost(&self, pictures: u64, reason: SessionDrop) {
+        self.numbers.dropped(reason, pictures);
+        self.viewer.skipped(pictures);
+    }
+}
+
+impl Enrolled {
+    /// For others who count.
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
     }
 }
 

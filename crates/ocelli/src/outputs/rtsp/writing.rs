@@ -14,11 +14,17 @@ use super::bursts::{Laid, Piece};
 
 /// Slices of one system call: prefix and packet, of 32 packets or some 45 KB.
 const SLICES: usize = 64;
+/// No further report waits behind this much.
+const MOST_REPORTS_BYTES: usize = 1024;
 
 /// What is on its way into a connection.
 #[derive(Default)]
 pub(super) struct Outlet {
     piece: Option<Writing>,
+    /// RTCP, as it stands in the connection.
+    reports: Vec<u8>,
+    /// A part of these is written.
+    reports_begun: bool,
     /// Since when the socket takes nothing.
     blocked_since: Option<Instant>,
 }
@@ -33,6 +39,15 @@ impl Outlet {
     /// Puts `piece` next, on `channel`, in the place of one of which nothing was written.
     pub(super) fn begin(&mut self, piece: Piece, channel: u8) {
         self.piece = Some(Writing { piece, channel, written: 0 });
+    }
+
+    /// Puts RTCP next, on `channel`. Where much of it waits already, it is left out: newer reports say the same.
+    pub(super) fn report(&mut self, channel: u8, report: &[u8]) {
+        if self.reports.len() < MOST_REPORTS_BYTES {
+            // RTCP of one session is shorter than what UDP carries.
+            self.reports.extend(prefix(channel, report.len() as u16));
+            self.reports.extend_from_slice(report);
+        }
     }
 
     /// There is a piece, and nothing of it was written.
@@ -50,8 +65,8 @@ impl Outlet {
         self.blocked_since
     }
 
-    /// Writes the piece that was begun, the machine's answers, and the piece that was not; gives back the piece that was written to
-    /// its end.
+    /// Writes the piece that was begun, the machine's answers, reports, and the piece that was not; gives back the piece that was
+    /// written to its end.
     ///
     /// # Errors
     /// The socket takes no more for now (`WouldBlock`), or has failed.
@@ -63,8 +78,15 @@ impl Outlet {
         loop {
             let answers = machine.output();
             let wrote = match &mut self.piece {
-                Some(writing) if writing.written > 0 || answers.is_empty() => writing.write(stream),
-                _ if answers.is_empty() => return Ok(None),
+                Some(writing) if writing.written > 0 => writing.write(stream),
+                _ if self.reports_begun || (answers.is_empty() && !self.reports.is_empty()) => {
+                    stream.try_write(&self.reports).inspect(|written| {
+                        self.reports.drain(..written);
+                        self.reports_begun = !self.reports.is_empty();
+                    })
+                }
+                Some(writing) if answers.is_empty() => writing.write(stream),
+                None if answers.is_empty() => return Ok(None),
                 _ => {
                     let wrote = stream.try_write(answers);
                     machine.sent(*wrote.as_ref().unwrap_or(&0));

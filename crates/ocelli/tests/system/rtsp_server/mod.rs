@@ -1,7 +1,9 @@
-//! The RTSP server as its clients see it, packets within the connection: other people's players, readers that are slow, stalled or
+//! The RTSP server as its clients see it: other people's players, readers that are slow, stalled or
 //! gone, and those who mean no good.
 
 mod abuse;
+mod datagrams;
+mod multicast;
 mod player;
 mod reading;
 

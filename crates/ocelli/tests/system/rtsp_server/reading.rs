@@ -159,7 +159,10 @@ fn jpegs_of_a_lost_camera_are_notices_and_its_readers_stay() {
     // Of the first run, of the notices and of the second run: one line of numbers.
     let mut timestamps = Vec::new();
     while timestamps.len() < 12 {
-        let (_, packet) = player.packet().unwrap();
+        let (channel, packet) = player.packet().unwrap();
+        if channel != 0 {
+            continue;
+        }
         let packet = Packet::parse(&packet).unwrap();
         if timestamps.last() != Some(&packet.timestamp()) {
             timestamps.push(packet.timestamp());

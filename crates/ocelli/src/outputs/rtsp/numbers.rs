@@ -1,0 +1,162 @@
+//! A session's numbers beside those that all viewers have: what was sent of each track, why pictures were dropped, and what its
+//! client reports (RFC 3550 section 6.4).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use ocelli_proto::rtp::HEADER_BYTES;
+
+use super::bursts::{Laid, LeftOut};
+
+/// Tracks of a session that have numbers: pictures and sound.
+pub(super) const TRACKS: usize = 2;
+
+/// Why a picture did not go to a reader, or not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionDrop {
+    /// It was too slow, or this machine was: newer pictures were there.
+    Behind,
+    /// The network took no more for too long.
+    Socket,
+    /// The system knows no way to it.
+    Unreachable,
+    /// RTP cannot carry it.
+    Refused,
+    /// It is damaged.
+    Damaged,
+    /// It is longer than RTP can say.
+    Oversized,
+}
+
+impl SessionDrop {
+    /// Each.
+    pub const ALL: [Self; 6] =
+        [Self::Behind, Self::Socket, Self::Unreachable, Self::Refused, Self::Damaged, Self::Oversized];
+
+    /// One word for it, as `/stats` and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::Socket => "socket",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Damaged => "damaged",
+            Self::Oversized => "oversized",
+        }
+    }
+}
+
+impl From<&LeftOut> for SessionDrop {
+    fn from(left_out: &LeftOut) -> Self {
+        match left_out {
+            LeftOut::Refused(_) => Self::Refused,
+            LeftOut::Damaged => Self::Damaged,
+            LeftOut::Oversized => Self::Oversized,
+        }
+    }
+}
+
+/// What was sent of a track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackSent {
+    /// Packets.
+    pub packets: u64,
+    /// What was in them behind the RTP headers.
+    pub payload_bytes: u64,
+    /// The number of the last one.
+    pub last_sequence: u16,
+    /// Its timestamp.
+    pub timestamp: u32,
+    /// When what is in it was taken, where that is known.
+    pub captured: Option<SystemTime>,
+}
+
+/// What the client reports of a track.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrackHeard {
+    /// The part of the packets that it has lost, by its last report: 0 to 1.
+    pub loss: f64,
+    /// Packets that it has lost since it began; below zero where packets came twice.
+    pub lost: i32,
+    /// Mean deviation of the packets' spacing.
+    pub jitter: Duration,
+    /// How long a packet takes there and back, where that is known.
+    pub round_trip: Option<Duration>,
+    /// When the last report came.
+    pub at: Instant,
+}
+
+/// The numbers of one session.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    dropped: [AtomicU64; SessionDrop::ALL.len()],
+    sent: Mutex<[TrackSent; TRACKS]>,
+    heard: Mutex<[Option<TrackHeard>; TRACKS]>,
+    reports: AtomicU64,
+    keyframes_asked: AtomicU64,
+}
+
+impl Numbers {
+    /// The first `packets` of `piece`, with `bytes` together, RTP headers included, went out.
+    pub(super) fn sent(&self, piece: &Laid, packets: usize, bytes: usize) {
+        if packets == 0 {
+            return;
+        }
+        if let Some(track) = lock(&self.sent).get_mut(usize::from(piece.track)) {
+            track.packets += packets as u64;
+            track.payload_bytes += (bytes - packets * HEADER_BYTES) as u64;
+            track.last_sequence = piece.first_sequence.wrapping_add(packets as u16).wrapping_sub(1);
+            track.timestamp = piece.timestamp;
+            track.captured = piece.captured;
+        }
+    }
+
+    /// `pictures` did not go out.
+    pub(super) fn dropped(&self, reason: SessionDrop, pictures: u64) {
+        self.dropped[reason as usize].fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// The client has reported.
+    pub(super) fn heard(&self, track: u8, heard: TrackHeard) {
+        self.reports.fetch_add(1, Ordering::Relaxed);
+        if let Some(of) = lock(&self.heard).get_mut(usize::from(track)) {
+            *of = Some(heard);
+        }
+    }
+
+    /// The client has asked for a keyframe.
+    pub(super) fn keyframe_asked(&self) {
+        self.keyframes_asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was sent of each track so far.
+    pub fn tracks_sent(&self) -> [TrackSent; TRACKS] {
+        *lock(&self.sent)
+    }
+
+    /// What the client has reported last of each track.
+    pub fn tracks_heard(&self) -> [Option<TrackHeard>; TRACKS] {
+        *lock(&self.heard)
+    }
+
+    /// Pictures that did not go out, by reason.
+    pub fn drops(&self) -> [(SessionDrop, u64); SessionDrop::ALL.len()] {
+        SessionDrop::ALL.map(|reason| (reason, self.dropped[reason as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Reports that came.
+    pub fn reports(&self) -> u64 {
+        self.reports.load(Ordering::Relaxed)
+    }
+
+    /// Keyframes that the client has asked for.
+    pub fn keyframes_asked(&self) -> u64 {
+        self.keyframes_asked.load(Ordering::Relaxed)
+    }
+}
+
+/// A lock whose holders only ever assign.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
