@@ -18,6 +18,7 @@ pub mod server;
 mod status;
 mod target;
 mod transport;
+pub mod tunnel;
 
 pub use fields::{Fields, session_field};
 pub use method::{Method, Version};
