@@ -37,11 +37,22 @@ fn refused(line: &str) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// FFmpeg plays `address` for a second, and finds nothing wrong.
+/// FFmpeg plays `address` for a second, both tracks and each alone, and finds nothing wrong.
 fn plays(directory: &TempDir, address: &str) {
-    let line = format!("ffmpeg -v error -xerror -rtsp_transport tcp -i {address} -map 0 -t 1 -f null -");
-    let said = Running::start(directory, &line).ends("the player");
-    assert_eq!(said, "");
+    let players = ["video+audio", "video", "audio"].map(|media| {
+        let line = format!(
+            "ffmpeg -v error -stats -xerror -allowed_media_types {media} -rtsp_transport tcp -i {address} \
+             -map 0 -t 1 -c copy -f null -"
+        );
+        (media, Running::start(directory, &line))
+    });
+    for (media, player) in players {
+        let said = player.ends("the player");
+        // With no pictures there is no count of them.
+        let statistics = said.rsplit('\r').next().unwrap();
+        assert_eq!(statistics.contains("frame="), media != "audio", "{media}: {said}");
+        assert!(!said.contains(" @ 0x"), "{media}: {said}");
+    }
 }
 
 #[test]
@@ -159,6 +170,29 @@ fn mjpeg_viewers_see_that_nobody_publishes() {
         let snapshot = server.get("/cameras/cam/snapshot");
         (snapshot.status == 503 && size(&snapshot.body) == "320x240").then_some(())
     });
+    server.stop();
+}
+
+#[test]
+fn what_is_not_understood_is_passed_over_and_named() {
+    if !installed(&["ffmpeg"]) {
+        return;
+    }
+    let directory = directory();
+    let server = server();
+    let address = address(&server, "cam");
+    let tracks = "-map 0 -map 1 -map 1 -c:a:0 mp2 -c:a:1 aac";
+    let line = format!("{PICTURES} {SOUND} {H264} {tracks} -f rtsp -rtsp_transport udp {address}");
+    let _publisher = Running::start(&directory, &line);
+    server.until_state("cam", "ready");
+    let stats = server.stats_of("cam");
+    let note = stats["note"].as_str().unwrap();
+    assert!(
+        note.starts_with("a part of what is published is passed over: ") && note.contains("MPA"),
+        "{note}"
+    );
+    until("its sound comes", || server.stats_of("cam")["sound"]["packets"].as_u64() > Some(10));
+    assert_eq!(server.stats_of("cam")["sound"]["codec"], "aac");
     server.stop();
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{Answer, Connection, Grant, Offer, Refusal, SessionId, SessionTrack, SetUp};
 use ocelli_proto::sdp::{Description, Kind};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Server, unguessable};
 use crate::app::App;
@@ -31,6 +32,8 @@ pub(super) struct Recording {
     passed_over: Option<String>,
     /// Ports of what is set up by UDP, by its place in the description.
     ports: Vec<(u8, Ports)>,
+    /// Leave to have them before anything is sent.
+    preparing: Option<OwnedSemaphorePermit>,
     sending: Option<Sending>,
 }
 
@@ -62,7 +65,8 @@ impl Server {
         }
         let passed_over = (media.len() > chosen.len()).then(|| passed_over(&description, &chosen));
         let controls = media.iter().map(|medium| medium.control.clone().unwrap_or_default()).collect();
-        let recording = Recording { stage, chosen, passed_over, ports: Vec::new(), sending: None };
+        let recording =
+            Recording { stage, chosen, passed_over, ports: Vec::new(), preparing: None, sending: None };
         Ok((recording, Answer::Announced(controls)))
     }
 }
@@ -140,6 +144,10 @@ impl Recording {
         peer_port: u16,
     ) -> Result<Grant, Refusal> {
         let refused = |why| Refusal::new(Status::UNAVAILABLE, format!("no ports for its packets: {why}"));
+        if self.preparing.is_none() {
+            let busy = || Refusal::new(Status::UNAVAILABLE, "too many have announced this stream at once");
+            self.preparing = Some(self.stage.prepare().ok_or_else(busy)?);
+        }
         let address = with_port(local, 0);
         let options = Listen { address, rtcp_port: None, interface: None, source: None };
         let Opened { rtp, rtcp } = listen(&options).map_err(refused)?;
@@ -185,6 +193,9 @@ impl Recording {
         };
         let seat = self.stage.enter(place).map_err(|occupied| taken(path, occupied))?;
         self.sending = Some(Sending { seat, media });
+        // Of what was passed over nothing is read.
+        self.ports.clear();
+        self.preparing = None;
         Ok(Answer::Recording)
     }
 
@@ -217,7 +228,7 @@ impl Recording {
     /// Forgets what was set up.
     pub(super) fn begin_again(&mut self) {
         self.ports.clear();
-        self.sending = None;
+        (self.preparing, self.sending) = (None, None);
     }
 
     /// Leaves the camera, and says why.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use ocelli_proto::rtsp::auth::Credentials;
-use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SetOnce, mpsc, oneshot};
 
 use crate::sources::received::Chosen;
 use crate::sources::{SourceUrl, SpecError};
@@ -18,6 +18,8 @@ use crate::sources::{SourceUrl, SpecError};
 /// Packets between a connection and its camera: with the longest that a connection can carry 8 MiB. A connection reads no more while
 /// it is full, so that its publisher waits.
 const MOST_PACKETS: usize = 128;
+/// Publishers that have ports and do not send yet.
+const MOST_PREPARING: usize = 8;
 /// Reports on their way back. One more is left out: the next tells the same.
 const MOST_REPORTS: usize = 8;
 
@@ -30,6 +32,7 @@ pub struct Stage {
     door: SetOnce<Result<String, String>>,
     held: Mutex<Held>,
     came: Notify,
+    preparing: Arc<Semaphore>,
 }
 
 /// Who may publish. Not printed.
@@ -155,7 +158,8 @@ impl Stage {
             }
             _ => return Err(SpecError::new("user= and password= belong together, and neither is empty")),
         };
-        Ok(Self { login, door: SetOnce::new(), held: Mutex::default(), came: Notify::new() })
+        let preparing = Arc::new(Semaphore::new(MOST_PREPARING));
+        Ok(Self { login, door: SetOnce::new(), held: Mutex::default(), came: Notify::new(), preparing })
     }
 
     /// Says where to publish to.
@@ -183,6 +187,11 @@ impl Stage {
     /// Who publishes now.
     pub fn occupied(&self) -> Option<Occupied> {
         self.lock().by.map(Occupied)
+    }
+
+    /// Leave to open ports for somebody who does not send yet; `None` while too many have it.
+    pub fn prepare(&self) -> Option<OwnedSemaphorePermit> {
+        self.preparing.clone().try_acquire_owned().ok()
     }
 
     /// Takes the place.

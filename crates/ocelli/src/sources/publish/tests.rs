@@ -88,6 +88,15 @@ fn who_may_publish_is_who_has_the_password() {
     assert!(open.admits(None) && open.admits(Some(&wrong)));
 }
 
+#[test]
+fn few_may_have_ports_before_they_send() {
+    let stage = stage("publish:");
+    let mut leaves: Vec<_> = (0..8).map(|_| stage.prepare().unwrap()).collect();
+    assert!(stage.prepare().is_none());
+    leaves.pop();
+    assert!(stage.prepare().is_some());
+}
+
 #[tokio::test]
 async fn where_no_server_runs_nobody_is_waited_for() {
     let stream = Stream::new("cam".parse().unwrap(), Bounds { pieces: 8, bytes: 1 << 20 });
