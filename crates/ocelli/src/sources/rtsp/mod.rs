@@ -136,8 +136,9 @@ impl Source for RtspSource {
             loop {
                 let tried = self.play(carriers.clone(), out).await;
                 let Tried { ended, carrier } = tried;
-                let others = carriers.iter().position(|tried| Some(*tried) == carrier).map(|at| at + 1);
-                let others = others.filter(|at| ended.is_of_transport && *at < carriers.len());
+                // Where none was agreed it is the first that was refused.
+                let tried = carriers.iter().position(|tried| Some(*tried) == carrier).unwrap_or(0);
+                let others = Some(tried + 1).filter(|at| ended.is_of_transport && *at < carriers.len());
                 let Some(others) = others else { return Err(ended.error) };
                 carriers.drain(..others);
                 tracing::info!(camera = %out.name(), "tries another transport: {}", ended.error.cause());

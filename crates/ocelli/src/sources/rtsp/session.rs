@@ -78,13 +78,25 @@ impl From<Cause> for Ended {
     fn from(cause: Cause) -> Self {
         let words = cause.to_string();
         let error = if cause.is_lasting() { SourceError::refused(words) } else { SourceError::lost(words) };
-        Self { error, is_of_transport: cause.is_of_transport() }
+        Self { error, is_of_transport: is_of_transport(&cause) }
     }
 }
 
 impl From<SourceError> for Ended {
     fn from(error: SourceError) -> Self {
         Self { error, is_of_transport: false }
+    }
+}
+
+/// Whether the camera may send by the next transport: nothing came, or it refused to set a track up in words of its own. Where it
+/// refused by the right ones, the client has asked for the others already.
+fn is_of_transport(cause: &Cause) -> bool {
+    match cause {
+        Cause::NothingCame(_) => true,
+        Cause::Refused { method: "SETUP", status, .. } => {
+            !matches!(status, 401 | 403 | 404 | 453 | 454 | 503)
+        }
+        _ => false,
     }
 }
 
@@ -307,7 +319,7 @@ impl Session {
     fn refused(&mut self, track: usize, cause: &Cause, out: &mut Publisher) -> Result<(), Ended> {
         let medium = self.described.as_ref().and_then(|described| described.tracks.get(track));
         if medium.is_some_and(|medium| medium.codec.kind() == Kind::Video) {
-            return Err(lost(cause.to_string()));
+            return Err(cause.clone().into());
         }
         tracing::warn!(camera = %out.name(), "the camera keeps its sound to itself: {cause}");
         out.note(&format!("without sound: {cause}"));

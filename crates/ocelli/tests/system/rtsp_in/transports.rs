@@ -33,6 +33,24 @@ fn a_camera_that_sends_nothing_over_one_transport_is_asked_for_the_other_and_tha
 }
 
 #[test]
+fn a_camera_that_refuses_tcp_by_a_wrong_status_is_asked_for_udp() {
+    let camera = Scripted::start(Sends::ByUdpAndRefusesTcp);
+    let server = server(&camera.address(), "transport = \"auto\"");
+    assert_eq!(playing(&server)["network"]["transport"], "udp");
+    server.stop();
+}
+
+#[test]
+fn a_camera_whose_keyframes_are_far_apart_is_waited_for() {
+    let camera = Scripted::start(Sends::AKeyframeLate);
+    let server = server(&camera.address(), "transport = \"udp\"");
+    let stats = playing(&server);
+    assert_eq!((stats["restarts"].as_u64(), camera.connections()), (Some(0), 1), "{stats}");
+    assert!(stats["network"]["keyframes_asked"].as_u64() > Some(0), "{stats}");
+    server.stop();
+}
+
+#[test]
 fn packets_of_others_are_not_the_cameras() {
     let camera = Scripted::start(Sends::ByUdpBesideAStranger);
     let server = server(&camera.address(), "transport = \"udp\"");
