@@ -2,12 +2,13 @@
 //! as jerks.
 //!
 //! Each picture is expected an interval after the one before it. Where it comes earlier or later, a part of that is believed, and
-//! the interval learns a little; where it is far off (the program paused, the rate changed), it is believed at once. So the times
+//! the interval learns a little: much of the first pictures, and less of each that follows. Where one is far off (the program
+//! paused, the rate changed), it is believed at once, and the rate is learned anew. So the times
 //! follow the program's own rate, whatever that is, and never count on by a rate that is only stated. Reads no clock.
 
 use std::time::Duration;
 
-/// The part of a deviation that is believed at once, and that the interval learns.
+/// Of a deviation this part is believed, and this the interval learns, once many pictures have come.
 const BELIEVED: i64 = 8;
 const LEARNED: i64 = 64;
 /// A deviation of so much is no unrest.
@@ -20,12 +21,14 @@ const MOST_INTERVAL: i64 = 2_000_000_000;
 pub(super) struct Steady {
     interval: i64,
     last: Option<i64>,
+    /// Pictures from which the rate was learned.
+    known: i64,
 }
 
 impl Steady {
     /// Pictures are taken to come an `interval` apart until it is known.
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval: nanos(interval), last: None }
+        Self { interval: nanos(interval), last: None, known: 0 }
     }
 
     /// When a picture was taken that `came` then; always later than the one before it.
@@ -35,13 +38,29 @@ impl Steady {
             None => came,
             Some(last) => {
                 let off = came - (last + self.interval);
-                self.interval = (self.interval + off.clamp(-FAR, FAR) / LEARNED).clamp(1, MOST_INTERVAL);
-                let place = if off.abs() >= FAR { came } else { came - off + off / BELIEVED };
+                let place = if off.abs() >= FAR { self.jump(last, came) } else { self.follow(came, off) };
                 place.max(last + 1)
             }
         };
         self.last = Some(place);
         Duration::from_nanos(place.unsigned_abs())
+    }
+
+    /// One that is far off.
+    fn jump(&mut self, last: i64, came: i64) -> i64 {
+        // The second in a row: it is the rate that is another.
+        if self.known <= 1 {
+            self.interval = (came - last).clamp(1, MOST_INTERVAL);
+        }
+        self.known = 1;
+        came
+    }
+
+    /// One that is `off` by so much.
+    fn follow(&mut self, came: i64, off: i64) -> i64 {
+        self.known = (self.known + 1).min(LEARNED);
+        self.interval = (self.interval + off / self.known).clamp(1, MOST_INTERVAL);
+        came - off + off / self.known.min(BELIEVED)
     }
 
     /// By how much pictures come apart.
@@ -71,7 +90,7 @@ mod tests {
 
     #[test]
     fn unrest_is_smoothed_and_the_programs_own_rate_is_followed() {
-        for interval in [8_u64, 33, 100, 400] {
+        for interval in [8_u64, 33, 100, 400, 1000] {
             let mut steady = Steady::new(START);
             let mut random = 1_u64;
             let mut unrest = || {
