@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Heard;
 use super::feed::{Feed, MOST_PATIENCE, Member, Refused, wait_for_room};
-use crate::outputs::rtsp::bursts::Piece;
+use crate::outputs::rtsp::bursts::{Laid, Piece};
 use crate::outputs::rtsp::numbers::SessionDrop;
 use crate::udp::{Parcel, Progress, fan_out};
 
@@ -48,14 +48,8 @@ pub(super) struct Beginning {
 impl Beginning {
     /// Runs until the reader has joined the others.
     pub(super) async fn run(mut self) {
-        let mut pace = Pace {
-            parcel: Parcel::default(),
-            stage: Stage::Probing,
-            due: Instant::now(),
-            first_timestamp: None,
-            latest: 0.0,
-            bytes: 0,
-        };
+        let mut pace =
+            Pace { stage: Stage::Probing, due: Instant::now(), first_timestamp: None, latest: 0.0, bytes: 0 };
         let tell = self.member.tell.clone();
         // What is behind is not to be left out because a newer key comes meanwhile.
         self.pieces.set_want(Want::All);
@@ -96,7 +90,6 @@ impl Beginning {
 
 /// What goes out when.
 struct Pace {
-    parcel: Parcel,
     stage: Stage,
     /// When the last picture was due.
     due: Instant,
@@ -142,34 +135,33 @@ impl Pace {
     async fn send(&mut self, piece: &Piece, member: &mut Member, stream: &Stream) {
         let Some(to) = member.to[usize::from(piece.track)].as_ref() else { return };
         self.wait_for_its_time(piece).await;
-        self.parcel.lay(piece.ranges().map(|packet| &piece.packets[packet]));
         let until = Instant::now() + MOST_PATIENCE;
-        let (mut sent, mut lost) = (0, None);
-        while sent < self.parcel.packet_count() && lost.is_none() {
-            let round = self.parcel.round(sent, ROUND_BYTES);
+        let (mut sent, mut bytes, mut lost) = (0, 0, None);
+        while sent < piece.packet_count() && lost.is_none() {
             if sent > 0 {
                 sleep(ROUND_APART).await;
             }
+            // No longer than it takes to send it: a thousand who begin together would hold a keyframe each.
+            let mut parcel = Parcel::default();
+            parcel.lay(round(piece, sent));
             let mut progress = Progress::default();
             while progress.destinations == 0 && lost.is_none() {
                 if let Err(error) =
-                    fan_out(&member.ends.rtp, &self.parcel, round.clone(), 1, |_| to, &mut progress)
+                    fan_out(&member.ends.rtp, &parcel, 0..parcel.packet_count(), 1, |_| to, &mut progress)
                     && let ControlFlow::Break(reason) = wait_for_room(&member.ends, &error, until).await
                 {
                     lost = Some(reason);
                 }
             }
-            sent = if lost.is_some() { round.start + progress.packets } else { round.end };
+            let went = if lost.is_some() { progress.packets } else { parcel.packet_count() };
+            sent += went;
+            bytes += parcel.bytes_of(went);
         }
         if piece.track == TrackId::VIDEO.0 {
             // The first is what everything waits for; it went by rounds.
-            self.bytes = if piece.timestamp == self.first_timestamp.unwrap_or_default() {
-                0
-            } else {
-                self.parcel.bytes_of(sent)
-            };
+            self.bytes = if piece.timestamp == self.first_timestamp.unwrap_or_default() { 0 } else { bytes };
         }
-        member.got(piece, sent, self.parcel.bytes_of(sent));
+        member.got(piece, sent, bytes);
         if let Some(reason) = lost {
             member.lose(piece, reason);
             stream.ask_keyframe();
@@ -191,6 +183,17 @@ impl Pace {
         sleep_until(self.due).await;
         self.stage = self.stage.next(self.due, self.latest);
     }
+}
+
+/// The packets from index `from` on that go at once: one at least.
+fn round(piece: &Laid, from: usize) -> impl Iterator<Item = &[u8]> {
+    let mut bytes = 0;
+    let packets = piece.ranges().skip(from).take_while(move |packet| {
+        let is_first = bytes == 0;
+        bytes += packet.len();
+        is_first || bytes <= ROUND_BYTES
+    });
+    packets.map(|packet| &piece.packets[packet])
 }
 
 #[cfg(test)]
