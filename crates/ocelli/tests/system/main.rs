@@ -18,6 +18,7 @@ mod processes;
 mod programs;
 mod promises;
 mod publish;
+mod relay;
 mod rtp_feedback;
 mod rtp_in;
 mod rtp_peers;

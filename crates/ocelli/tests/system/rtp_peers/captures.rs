@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use super::corpus;
 use super::players::pushed;
-use super::relay::{Faults, Relay};
 use crate::processes::SOON;
 use crate::programs::{Running, directory, free_port, installed};
+use crate::relay::{Faults, Relay};
 use crate::server::Server;
 
 /// One packet: when it came, from and to which port, what it holds.

@@ -9,9 +9,9 @@ use ocelli_media::jpeg::rewrite::Rewriter;
 use tempfile::TempDir;
 
 use super::corpus;
-use super::relay::{Faults, Relay};
 use crate::client::Viewer;
 use crate::programs::{directory, free_port, installed};
+use crate::relay::{Faults, Relay};
 use crate::server::Server;
 
 /// A folder of pictures, and the files that they are when they have been sent.

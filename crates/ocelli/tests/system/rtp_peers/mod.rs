@@ -9,4 +9,3 @@ mod documents;
 mod loss;
 mod pictures;
 mod players;
-mod relay;

@@ -81,7 +81,7 @@ def video(options):
 def launch(options):
     branches = video(options)
     if options.sound != "none":
-        branches += f" audiotestsrc is-live=true samplesperbuffer=480 wave=ticks ! {SOUNDS[options.sound]}"
+        branches += f" audiotestsrc is-live=true samplesperbuffer=480 ! {SOUNDS[options.sound]}"
     return f"( {branches} )"
 
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -17,6 +18,9 @@ use crate::programs::{Running, installed, run, vlc};
 pub(super) enum Transport {
     Tcp,
     Udp,
+    Multicast,
+    /// Within a connection that looks like HTTP.
+    Tunnel,
 }
 
 impl Transport {
@@ -25,6 +29,8 @@ impl Transport {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Multicast => "udp_multicast",
+            Self::Tunnel => "http",
         }
     }
 
@@ -32,6 +38,8 @@ impl Transport {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Multicast => "udp-mcast",
+            Self::Tunnel => "tcp+http",
         }
     }
 }
@@ -60,7 +68,7 @@ impl Program {
 }
 
 /// The program of `tests/retina`: where `OCELLI_RETINA` says, or where `scripts/test.sh` has it built.
-fn retina_player() -> Option<PathBuf> {
+pub(super) fn retina_player() -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/retina/debug/retina-player");
     let file = std::env::var_os("OCELLI_RETINA").map_or(built, PathBuf::from);
     if !file.is_file() {
@@ -126,13 +134,17 @@ impl<'a> Player<'a> {
         pictures: u32,
     ) -> Self {
         let place = address.trim_start_matches("rtsp://").replace(['/', ':', '?', '@'], "-");
-        let name = format!("{program:?} {transport:?} {place}");
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{program:?} {transport:?} {place} {number}");
         let file = directory.path().join(format!("{}.shown", name.replace(' ', "-")));
         let to = file.display();
         let (width, height) = SIZE;
         let started = Instant::now();
         // The element ends with the last one itself.
         let last = pictures + 1;
+        let scheme = if transport == Transport::Tunnel { "rtsph://" } else { "rtsp://" };
+        let place = address.trim_start_matches("rtsp://");
         let running = match program {
             Program::Ffmpeg => Running::start(
                 directory,
@@ -145,7 +157,7 @@ impl<'a> Player<'a> {
             Program::Gstreamer => Running::start(
                 directory,
                 &format!(
-                    "gst-launch-1.0 -q rtspsrc location={address} protocols={} latency=100 ! decodebin ! videoconvert ! \
+                    "gst-launch-1.0 -q rtspsrc location={scheme}{place} protocols={} latency=100 ! decodebin ! videoconvert ! \
                      video/x-raw,format=I420,width={width},height={height} ! identity eos-after={last} ! \
                      filesink location={to} buffer-mode=unbuffered sync=false",
                     transport.gstreamer()

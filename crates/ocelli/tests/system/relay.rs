@@ -8,25 +8,26 @@ use std::time::Duration;
 
 /// How many packets of 1000 meet which fate.
 #[derive(Clone, Copy)]
-pub(super) struct Faults {
-    pub(super) lost: u64,
+pub(crate) struct Faults {
+    pub(crate) lost: u64,
     /// Sent on behind one to four that came later.
-    pub(super) late: u64,
-    pub(super) twice: u64,
+    pub(crate) late: u64,
+    pub(crate) twice: u64,
 }
 
 /// What it has done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) passed: u64,
-    pub(super) lost: u64,
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) lost: u64,
+    pub(crate) late: u64,
     /// Sequence numbers, and timestamps, that were less than half as large as the one before.
-    pub(super) sequence_wraps: u64,
-    pub(super) timestamp_wraps: u64,
+    pub(crate) sequence_wraps: u64,
+    pub(crate) timestamp_wraps: u64,
 }
 
 /// Sends on what comes to a socket, until it is dropped.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     counts: Arc<Mutex<Counts>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -34,16 +35,28 @@ pub(super) struct Relay {
 
 impl Relay {
     /// From `socket` to `to`. Packets of other senders than `ssrc`, if one is named, go nowhere.
-    pub(super) fn start(socket: UdpSocket, ssrc: Option<u32>, to: Vec<SocketAddr>, faults: Faults) -> Self {
+    pub(crate) fn start(socket: UdpSocket, ssrc: Option<u32>, to: Vec<SocketAddr>, faults: Faults) -> Self {
+        let by = socket.try_clone().unwrap();
+        Self::between(socket, by, ssrc, to, faults)
+    }
+
+    /// The same, but what comes to `socket` is sent on from the socket `by`.
+    pub(crate) fn between(
+        socket: UdpSocket,
+        by: UdpSocket,
+        ssrc: Option<u32>,
+        to: Vec<SocketAddr>,
+        faults: Faults,
+    ) -> Self {
         let (counts, ended) = (Arc::<Mutex<Counts>>::default(), Arc::<AtomicBool>::default());
-        let network =
-            Network { out: to, held: Vec::new(), faults, dice: fastrand::Rng::with_seed(1), seen: 0 };
+        let dice = fastrand::Rng::with_seed(1);
+        let network = Network { by, out: to, held: Vec::new(), faults, dice, seen: 0, late: 0 };
         let (shared, end) = (counts.clone(), ended.clone());
         let thread = std::thread::spawn(move || network.run(&socket, ssrc, &shared, &end));
         Self { counts, ended, thread: Some(thread) }
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().unwrap()
     }
 }
@@ -58,12 +71,14 @@ impl Drop for Relay {
 }
 
 struct Network {
+    by: UdpSocket,
     out: Vec<SocketAddr>,
     /// Packets with the number of others that are to go before each.
     held: Vec<(u8, Vec<u8>)>,
     faults: Faults,
     dice: fastrand::Rng,
     seen: u64,
+    late: u64,
 }
 
 impl Network {
@@ -73,7 +88,7 @@ impl Network {
         let (mut buffer, mut last) = (vec![0; 65_536], None);
         while !end.load(Ordering::Relaxed) {
             let Ok(length) = socket.recv(&mut buffer) else {
-                self.held.drain(..).for_each(|(_, packet)| send(socket, &self.out, &packet));
+                self.held.drain(..).for_each(|(_, packet)| send(&self.by, &self.out, &packet));
                 continue;
             };
             let packet = &buffer[..length];
@@ -87,7 +102,9 @@ impl Network {
                 counts.sequence_wraps += u64::from(sequence < before / 2);
                 counts.timestamp_wraps += u64::from(timestamp < earlier / 2);
             }
-            if self.pass(socket, packet) {
+            let passes = self.pass(packet);
+            counts.late = self.late;
+            if passes {
                 counts.passed += 1;
             } else {
                 counts.lost += 1;
@@ -96,26 +113,27 @@ impl Network {
     }
 
     /// Whether it is not lost. The first ones pass as they are: receivers believe a sender by two packets in sequence.
-    fn pass(&mut self, socket: &UdpSocket, packet: &[u8]) -> bool {
+    fn pass(&mut self, packet: &[u8]) -> bool {
         let is_young = self.seen < 10;
         self.seen += 1;
         let mut falls = |per_mille: u64| self.dice.u64(0..1000) < per_mille && !is_young;
         let (lost, late, twice) =
             (falls(self.faults.lost), falls(self.faults.late), falls(self.faults.twice));
+        self.late += u64::from(late && !lost);
         if late && !lost {
             self.held.push((self.dice.u8(1..=4), packet.to_vec()));
         } else if !lost {
-            send(socket, &self.out, packet);
+            send(&self.by, &self.out, packet);
         }
         if twice && !lost {
-            send(socket, &self.out, packet);
+            send(&self.by, &self.out, packet);
         }
         for (others, _) in &mut self.held {
             *others = others.saturating_sub(1);
         }
         self.held.retain(|(others, packet)| {
             if *others == 0 {
-                send(socket, &self.out, packet);
+                send(&self.by, &self.out, packet);
             }
             *others > 0
         });
