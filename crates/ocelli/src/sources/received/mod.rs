@@ -175,9 +175,9 @@ impl Intake {
         self.tracks.iter_mut().for_each(TrackIntake::want_keyframe);
     }
 
-    /// All senders have said that they end, and nothing came since.
+    /// The senders of pictures have said that they end, and nothing came since.
     pub fn has_ended(&self) -> bool {
-        self.tracks.iter().all(TrackIntake::has_left)
+        self.tracks.iter().filter(|track| track.codec().is_video()).all(TrackIntake::has_left)
     }
 
     /// What was wrong with what became no frame, if none came since.

@@ -195,6 +195,19 @@ fn sound_whose_pictures_are_refused_waits_for_none() {
 }
 
 #[test]
+fn sound_that_is_refused_is_not_announced() {
+    let mut test = Test::new(&format!("{VIDEO}\r\n{SOUND}"));
+    test.intake.forget(1);
+    let mut video = Sender::video();
+    test.take(ms(0), 0, &video.key());
+    assert_eq!(test.frames().0[0].iter().map(|track| track.codec).collect::<Vec<_>>(), [Codec::H264]);
+    let mut bye = video.report(WALL);
+    write::bye(7, &mut bye);
+    test.take(ms(33), 0, &[bye]);
+    assert!(test.intake.has_ended(), "nobody waits for the sound's farewell");
+}
+
+#[test]
 fn parameter_sets_of_the_description_are_put_before_keyframes_that_lack_them() {
     let mut test = Test::new(&format!("{VIDEO}{SETS}"));
     let mut video = Sender::video();

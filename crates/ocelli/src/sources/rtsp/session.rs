@@ -321,6 +321,9 @@ impl Session {
         if medium.is_some_and(|medium| medium.codec.kind() == Kind::Video) {
             return Err(cause.clone().into());
         }
+        if let Some(intake) = &mut self.intake {
+            intake.forget(track);
+        }
         tracing::warn!(camera = %out.name(), "the camera keeps its sound to itself: {cause}");
         out.note(&format!("without sound: {cause}"));
         Ok(())
