@@ -13,6 +13,9 @@ use super::clips::{RATE, SIZE};
 use crate::processes::SOON;
 use crate::programs::{Running, installed, run, vlc};
 
+/// A picture of a clip with 4:2:0 colour.
+const PICTURE_BYTES: usize = SIZE.0 * SIZE.1 * 3 / 2;
+
 /// How packets travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
@@ -191,13 +194,19 @@ impl<'a> Player<'a> {
 
     /// Whether it has shown as many pictures as it was to.
     fn has_shown(&mut self) -> bool {
-        if self.first.is_none() && fs::metadata(&self.file).is_ok_and(|file| file.len() > 1000) {
+        if self.first.is_none() && self.written() > 1000 {
             self.first = Some(self.started.elapsed());
         }
         match self.program {
             Program::Vlc => self.shown().is_some_and(|(_, shown)| shown.len() >= self.pictures as usize),
+            // It fails now and then, on a busy machine, as it takes its leave.
+            Program::Gstreamer if self.written() >= u64::from(self.pictures) * PICTURE_BYTES as u64 => true,
             _ => self.running.has_ended(),
         }
+    }
+
+    fn written(&self) -> u64 {
+        fs::metadata(&self.file).map_or(0, |file| file.len())
     }
 
     fn shown(&self) -> Option<Film> {
@@ -206,7 +215,7 @@ impl<'a> Player<'a> {
             return read_y4m(&bytes);
         }
         // Pictures and nothing else. Others than are expected would not fill the file to its end.
-        let pictures = bytes.chunks(SIZE.0 * SIZE.1 * 3 / 2).map(<[u8]>::to_vec).collect();
+        let pictures = bytes.chunks(PICTURE_BYTES).map(<[u8]>::to_vec).collect();
         Some((SIZE, pictures))
     }
 
