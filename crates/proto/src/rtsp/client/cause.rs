@@ -92,11 +92,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether another way for the packets to travel is worth a try: nothing came by UDP, or the camera does not send like that.
-    pub fn is_of_transport(&self) -> bool {
-        matches!(self, Self::Transport(_) | Self::NothingCame(_))
-    }
-
     /// Whether trying again soon is of no use: somebody has to change the address, the password or the camera first.
     pub fn is_lasting(&self) -> bool {
         match self {

@@ -188,7 +188,7 @@ fn agreed(
     used: &[(u8, u8)],
 ) -> Option<(Way, Option<(u8, u8)>)> {
     let source = answer.source;
-    if answer.multicast {
+    if answer.multicast && !wanted.tcp {
         let described = group.map(|(address, ..)| address);
         let address = answer.destination.filter(std::net::IpAddr::is_multicast).or(described)?;
         let described =
@@ -199,7 +199,7 @@ fn agreed(
     }
     if wanted.tcp {
         // Who answers with ports would send there; who answers with neither means what was asked for.
-        if !answer.tcp && answer.server_port.is_some() {
+        if !answer.tcp && (answer.multicast || answer.server_port.is_some()) {
             return None;
         }
         let is_free = |pair: &(u8, u8)| {

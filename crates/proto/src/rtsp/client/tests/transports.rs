@@ -53,7 +53,7 @@ fn udp_that_is_refused_becomes_tcp_where_that_may_be() {
     camera.input(Input::Ports { rtp: 5000, rtcp: 5001 });
     camera.answer("461 Unsupported Transport", &[]);
     let Some(Event::Closed(cause)) = camera.happened().pop() else { panic!() };
-    assert!(cause.is_of_transport() && !cause.is_lasting());
+    assert!(!cause.is_lasting());
     assert_eq!(cause.to_string(), "461: the camera does not send its packets like that (SETUP)");
 }
 
@@ -132,6 +132,13 @@ fn a_group_is_joined_where_the_server_insists() {
     camera.give("RTSP/1.0 200 OK\r\nTransport: RTP/AVP;multicast\r\n\r\n");
     let way = Way::Multicast { group: [239, 1, 1, 2].into(), rtp: 7002, rtcp: 7003, ttl: 8, source: None };
     assert_eq!(camera.happened()[0], Event::SetUp { track: 0, way, ssrc: None });
+}
+
+#[test]
+fn no_group_is_joined_where_packets_were_asked_for_within_the_connection() {
+    let mut camera = described(carriers(&[Carrier::Tcp]));
+    camera.answer("200 OK", &["Transport: RTP/AVP;multicast;destination=239.1.1.1;port=7000-7001;ttl=4"]);
+    assert!(!camera.happened().iter().any(|event| matches!(event, Event::SetUp { .. })));
 }
 
 #[test]
