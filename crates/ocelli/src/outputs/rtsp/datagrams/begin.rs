@@ -164,7 +164,9 @@ impl Pace {
         member.got(piece, sent, bytes);
         if let Some(reason) = lost {
             member.lose(piece, reason);
-            stream.ask_keyframe();
+            if reason == SessionDrop::Socket {
+                stream.ask_keyframe();
+            }
         }
     }
 

@@ -332,7 +332,8 @@ impl Runner {
                 member.lose(piece, reason);
             }
             progress.packets = 0;
-            if !piece.alone {
+            // One whom nothing reaches begins anew at the next key there is: none is made for it.
+            if !piece.alone && reason == SessionDrop::Socket {
                 stream.ask_keyframe();
             }
         }
