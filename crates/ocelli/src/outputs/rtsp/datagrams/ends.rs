@@ -16,6 +16,8 @@ use crate::udp::{Destination, Interface, PairOptions, Parcel, Progress, bind_sha
 pub(super) const DATAGRAM_BYTES: usize = 1500;
 /// Reports that wait for their session; the newest is lost where there are more.
 pub(super) const WAITING: usize = 16;
+/// Of these, what reports leave free.
+pub(super) const KEPT_FREE: usize = 4;
 
 /// Sockets of one family.
 #[derive(Debug)]
@@ -144,8 +146,11 @@ async fn listen(socket: Arc<tokio::net::UdpSocket>, routes: Arc<Mutex<HashMap<So
         let (length, from) = received;
         let routes = lock(&routes);
         if let Some(Route { track, to }) = routes.get(&canonical(from)) {
-            let packet = Bytes::copy_from_slice(&datagram[..length]);
-            let _ = to.try_send(Heard::Report { track: *track, packet });
+            // Reports are repeated; what says that a session is over is not, and finds room.
+            if to.capacity() > KEPT_FREE {
+                let packet = Bytes::copy_from_slice(&datagram[..length]);
+                let _ = to.try_send(Heard::Report { track: *track, packet });
+            }
         }
     }
 }

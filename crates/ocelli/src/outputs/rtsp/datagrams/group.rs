@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Heard;
 use super::begin::Beginning;
-use super::ends::{DATAGRAM_BYTES, Ends, WAITING};
+use super::ends::{DATAGRAM_BYTES, Ends, KEPT_FREE, WAITING};
 use super::feed::{Audience, Feed, Member};
 use crate::outputs::rtsp::bursts::{Laid, Piece};
 use crate::outputs::rtsp::numbers::{Numbers, SessionDrop, TRACKS};
@@ -146,7 +146,9 @@ impl Seats {
     /// Gives what came from `address` to its sessions.
     fn tell(&self, address: IpAddr, heard: &Heard) {
         for seat in self.lock().iter().filter(|seat| seat.address == address) {
-            let _ = seat.tell.try_send(heard.clone());
+            if seat.tell.capacity() > KEPT_FREE {
+                let _ = seat.tell.try_send(heard.clone());
+            }
         }
     }
 
