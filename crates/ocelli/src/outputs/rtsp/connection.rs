@@ -170,6 +170,7 @@ impl Driver {
             Event::Pause => {
                 if let Some(playback) = &mut self.playback {
                     playback.pause();
+                    self.outlet.leave_out();
                 }
                 return Ok(());
             }
@@ -221,7 +222,8 @@ impl Driver {
             let set_up = self.server.set_up(&playback.chosen, track, offers, self.peer, kind).await;
             return set_up.map(|(set_up, _)| Answer::SetUp(set_up));
         }
-        let asked = self.server.choose(path, query)?;
+        let mut asked = self.server.choose(path, query)?;
+        asked.remember(self.chosen.as_ref());
         let (set_up, kind) = self.server.set_up(&asked, track, offers, self.peer, None).await?;
         let enrolled = self.server.admit(&asked, kind, self.peer, self.machine.program())?;
         self.chosen = None;
@@ -446,6 +448,7 @@ impl Driver {
             recording.end(why.to_string());
         }
         let Some(Playback { enrolled, mut reports, way, .. }) = self.playback.take() else { return };
+        self.outlet.leave_out();
         if let (Some(Way::Datagrams(sending)), true) = (&way, kind != Ended::Left) {
             reports.bye(&enrolled.numbers, |track, report| sending.report(track, report));
         }

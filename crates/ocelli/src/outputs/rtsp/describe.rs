@@ -73,6 +73,13 @@ impl Chosen {
         }
     }
 
+    /// Takes over what the client was told of the same camera before.
+    pub(super) fn remember(&mut self, described: Option<&Self>) {
+        if let Some(described) = described.filter(|known| Arc::ptr_eq(&known.camera, &self.camera)) {
+            self.told = described.told.clone();
+        }
+    }
+
     /// Whether the camera gives what the client was told, or nothing for now.
     pub(super) fn is_as_told(&self) -> bool {
         let (Some(told), Some(now)) = (self.told.get(), self.camera.stream().stats().tracks) else {

@@ -55,6 +55,11 @@ impl Outlet {
         self.piece.as_ref().is_some_and(|writing| writing.written == 0)
     }
 
+    /// Leaves out a piece of which nothing was written: its client wants no more.
+    pub(super) fn leave_out(&mut self) {
+        drop(self.piece.take_if(|writing| writing.written == 0));
+    }
+
     /// Remembers since when the socket takes nothing.
     pub(super) fn block(&mut self, now: Instant) {
         self.blocked_since.get_or_insert(now);
