@@ -122,7 +122,13 @@ impl Recording {
         let session = unguessable()
             .map_err(|error| Refusal::new(Status::INTERNAL_ERROR, format!("no random numbers: {error}")))?;
         let granted = offers.iter().enumerate().find_map(|(index, offer)| match *offer {
-            Offer::Interleaved { .. } => Some(Ok((index, Grant::Interleaved))),
+            Offer::Interleaved { .. } => {
+                self.ports.retain(|(other, _)| *other != medium);
+                if self.ports.is_empty() {
+                    self.preparing = None;
+                }
+                Some(Ok((index, Grant::Interleaved)))
+            }
             Offer::Udp { rtcp, .. } => {
                 Some(self.listen(medium, local, peer, rtcp).map(|grant| (index, grant)))
             }
