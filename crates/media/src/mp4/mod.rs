@@ -288,6 +288,8 @@ impl Demuxer {
         if count > MOST_FRAGMENT_SAMPLES {
             return Err(Mp4Error::TooManySamples { most: MOST_FRAGMENT_SAMPLES });
         }
+        // Samples without a byte cost time as well: a few bytes state thousands of them. One that has some sets this back.
+        self.idle_boxes = self.idle_boxes.saturating_add((count / 128) as u32);
         let mut behind = at;
         for part in fragments {
             let reading = self.tracks.iter_mut().find(|reading| reading.track.id == part.track);
