@@ -144,6 +144,7 @@ impl Frames {
         out: &mut Publisher,
     ) -> bool {
         if !announced.sound(out) {
+            out.sound_dropped(1);
             return false;
         }
         let Sound { data, timestamp, arrived } = sound;
