@@ -109,6 +109,7 @@ impl Link {
     fn poll_send(&mut self, client: &mut Client, context: &mut Context<'_>) -> io::Result<()> {
         while !client.output().is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, client.output()) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(sent) => client.sent(sent?),
                 Poll::Pending => break,
             }
