@@ -1,7 +1,7 @@
 //! How a reader by UDP begins: with the newest key there is, at once, and all since, with their own times; then it joins the others.
 //!
 //! What is behind is sent faster than it was taken, but not all at once: a player that nobody has told otherwise has room for two
-//! hundred packets or so. FFmpeg, the one that is watched here, reads twenty pictures to know the stream, as fast as they come. Then
+//! hundred packets or so. FFmpeg, the one that is watched here, reads almost thirty pictures to know the stream, as they come. Then
 //! it opens its decoder, and decodes what it has read; for half a second it reads nothing more. From then on it decodes between two
 //! looks at its socket. So there are three [`Stage`]s.
 
@@ -24,10 +24,10 @@ const MOST_SPEED: f64 = 4.0;
 /// So many bits a second are sent, where that is faster than they were taken by [`LEAST_SPEED`] at least.
 const BITS_PER_SECOND: f64 = 20e6;
 const LEAST_SPEED: f64 = 1.25;
-/// How much of a stream a player wants to see before it opens its decoder, by the pictures' own times, in seconds.
-const PROBED: f64 = 0.8;
+/// How many pictures a player wants to see before it opens its decoder.
+const PROBED: u32 = 28;
 /// How long it reads nothing then, and how much goes into its room meanwhile.
-const OPENING: Duration = Duration::from_millis(600);
+const OPENING: Duration = Duration::from_millis(800);
 const OPENING_BITS_PER_SECOND: f64 = 3.2e6;
 /// So much of a picture goes at once, and the next so much later.
 const ROUND_BYTES: usize = 32 << 10;
@@ -48,8 +48,14 @@ pub(super) struct Beginning {
 impl Beginning {
     /// Runs until the reader has joined the others.
     pub(super) async fn run(mut self) {
-        let mut pace =
-            Pace { stage: Stage::Probing, due: Instant::now(), first_timestamp: None, latest: 0.0, bytes: 0 };
+        let mut pace = Pace {
+            stage: Stage::Probing,
+            due: Instant::now(),
+            first_timestamp: None,
+            latest: 0.0,
+            pictures: 0,
+            bytes: 0,
+        };
         let tell = self.member.tell.clone();
         // What is behind is not to be left out because a newer key comes meanwhile.
         self.pieces.set_want(Want::All);
@@ -96,6 +102,8 @@ struct Pace {
     /// Of the first picture, and how far behind it, in seconds, the latest is.
     first_timestamp: Option<u32>,
     latest: f64,
+    /// How many went.
+    pictures: u32,
     /// Of the last picture.
     bytes: usize,
 }
@@ -122,9 +130,9 @@ impl Stage {
         }
     }
 
-    fn next(self, now: Instant, latest: f64) -> Self {
+    fn next(self, now: Instant, pictures: u32) -> Self {
         match self {
-            Self::Probing if latest >= PROBED => Self::Opening(now + OPENING),
+            Self::Probing if pictures >= PROBED => Self::Opening(now + OPENING),
             Self::Opening(end) if now >= end => Self::Playing,
             stage => stage,
         }
@@ -183,7 +191,8 @@ impl Pace {
         let apart = self.stage.apart(apart, self.bytes as f64 * 8.0);
         self.due = (self.due + Duration::from_secs_f64(apart)).max(Instant::now());
         sleep_until(self.due).await;
-        self.stage = self.stage.next(self.due, self.latest);
+        self.pictures += 1;
+        self.stage = self.stage.next(self.due, self.pictures);
     }
 }
 
@@ -208,7 +217,7 @@ mod tests {
         let (mut stage, mut at, mut all) = (Stage::Probing, 0.0, vec![0.0]);
         for index in 1..pictures {
             at += stage.apart(1.0 / 30.0, if index == 1 { 0.0 } else { bits });
-            stage = stage.next(start + Duration::from_secs_f64(at), index as f64 / 30.0);
+            stage = stage.next(start + Duration::from_secs_f64(at), index as u32 + 1);
             all.push(at);
         }
         all
@@ -222,13 +231,13 @@ mod tests {
             let sent_within = |from: f64, to: f64| {
                 due.iter().filter(|at| (from..to).contains(*at)).count() as f64 * bits / 8.0
             };
-            let probed = due[(PROBED * 30.0) as usize];
-            assert!(probed <= PROBED + 0.04, "{mbit_s} Mbit/s: {probed}");
-            assert!(sent_within(probed + 0.04, probed + 0.5) < 250e3, "{mbit_s} Mbit/s");
+            let probed = due[PROBED as usize - 1];
+            assert!(probed < 1.0, "{mbit_s} Mbit/s: {probed}");
+            assert!(sent_within(probed + 0.001, probed + 0.6) < 250e3, "{mbit_s} Mbit/s");
             // Half a second later it is faster than the camera again.
             let (early, late) = (due[300], due[599]);
             assert!(late - early < 299.0 / 30.0 / 1.2, "{mbit_s} Mbit/s: {early} to {late}");
         }
-        assert!(due(4e6 / 30.0, 30)[24] < 0.25, "slow cameras' players know soon what they get");
+        assert!(due(4e6 / 30.0, 30)[27] < 0.25, "slow cameras' players know soon what they get");
     }
 }
