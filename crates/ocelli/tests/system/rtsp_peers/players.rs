@@ -238,7 +238,19 @@ impl<'a> Player<'a> {
         let (size, pictures) = self.shown().unwrap_or_default();
         // It tells so of every JPEG that it converts.
         let said = self.running.said();
-        let errors = said.lines().filter(|line| !line.contains("deprecated pixel format")).collect();
+        // GStreamer at times closes its connection before it has said its farewells.
+        let farewell = [
+            "Could not write to resource",
+            "Additional debug info",
+            "gstrtspsrc.c",
+            "Could not send message",
+        ];
+        let left = self.program == Program::Gstreamer && said.contains("gst_rtspsrc_pause");
+        let is_known = |line: &&str| {
+            line.contains("deprecated pixel format")
+                || left && farewell.iter().any(|words| line.contains(words))
+        };
+        let errors = said.lines().filter(|line| !is_known(line)).collect();
         Shown { first: self.first.unwrap_or(SOON), size, pictures, errors }
     }
 }
