@@ -14,8 +14,8 @@ use std::task::{Context, Wake, Waker};
 
 use crate::sync::lock;
 
-/// Fewer are woken at once.
-const LEAST: usize = 8;
+/// Fewer are woken at once: waking many together takes an allocation, which fewer do not make up for.
+const LEAST: usize = 16;
 
 /// Wakers that are woken together.
 #[derive(Default)]
