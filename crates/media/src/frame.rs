@@ -20,8 +20,9 @@ pub struct Frame {
     pub captured: Option<SystemTime>,
     /// One who watches can begin here. Every JPEG is such a one; sound never is, since it goes with the pictures.
     pub key: bool,
-    /// JPEG: a whole file, SOI to EOI. H.264 and H.265: NAL units, each behind its length as 4 bytes, big endian. Opus: a packet
-    /// (RFC 6716). AAC: an access unit as it is, without ADTS. G.711: a byte for each sample of each channel, channels in turn.
+    /// JPEG: a whole file, SOI to EOI. H.264 and H.265: NAL units, each behind its length as 4 bytes, big endian. Pictures
+    /// that are not coded: as their [`Codec`] says. Opus: a packet (RFC 6716). AAC: an access unit as it is, without ADTS.
+    /// G.711: a byte for each sample of each channel, channels in turn.
     pub data: Bytes,
 }
 
@@ -53,6 +54,10 @@ pub enum Codec {
     H264,
     /// H.265, ITU-T H.265.
     H265,
+    /// Not coded: red, green and blue of each pixel as a byte, rows from the top, nothing between them.
+    Rgb24,
+    /// Not coded: 4:2:0, the plane of luma and then those of Cb and Cr, a byte a sample, nothing between rows. Sides are even.
+    Yuv420,
     /// Opus, RFC 6716: sound.
     Opus,
     /// AAC, ISO/IEC 14496-3: sound.
@@ -66,7 +71,7 @@ pub enum Codec {
 impl Codec {
     /// Pictures; otherwise sound.
     pub fn is_video(self) -> bool {
-        matches!(self, Self::Jpeg | Self::H264 | Self::H265)
+        matches!(self, Self::Jpeg | Self::H264 | Self::H265 | Self::Rgb24 | Self::Yuv420)
     }
 }
 
@@ -76,6 +81,8 @@ impl fmt::Display for Codec {
             Self::Jpeg => "mjpeg",
             Self::H264 => "h264",
             Self::H265 => "h265",
+            Self::Rgb24 => "rgb24",
+            Self::Yuv420 => "yuv420",
             Self::Opus => "opus",
             Self::Aac => "aac",
             Self::Pcmu => "pcmu",

@@ -20,9 +20,11 @@ pub mod splitter;
 #[cfg(test)]
 mod testdata;
 mod time;
+mod turn;
 
 pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks, audio_track, video_track};
 pub use order::{DisplayOrder, Place};
 pub use parameter_sets::{ParameterSets, nal_units};
 pub use recognise::{MOST_UNRECOGNISED_BYTES, Recognised, recognise};
 pub use time::MediaTime;
+pub use turn::Turn;
