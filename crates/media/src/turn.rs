@@ -73,6 +73,21 @@ impl Turn {
             Self::Transverse => Self::Counterclockwise,
         }
     }
+
+    /// Top and bottom of the picture that was turned so are exchanged as well.
+    #[must_use]
+    pub fn upside_down(self) -> Self {
+        match self {
+            Self::None => Self::TopBottom,
+            Self::Clockwise => Self::Transverse,
+            Self::Half => Self::LeftRight,
+            Self::Counterclockwise => Self::Transposed,
+            Self::LeftRight => Self::Half,
+            Self::TopBottom => Self::None,
+            Self::Transposed => Self::Counterclockwise,
+            Self::Transverse => Self::Clockwise,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +115,7 @@ mod tests {
             for at in [(0, 0), (1, 0), (2, 1)] {
                 let (x, y) = pixel(turn, at);
                 assert_eq!(pixel(turn.mirrored(), at), (2 - x, y), "{turn:?}");
+                assert_eq!(pixel(turn.upside_down(), at), (x, 2 - y), "{turn:?}");
             }
             assert_eq!(turn.swaps_sides(), pixel(turn, (1, 0)).0 != 1, "{turn:?}");
         }

@@ -12,6 +12,7 @@ use crate::outputs::rtp::{Push, PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::Rtsp;
 use crate::sources::publish::Stage;
 use crate::transcode::Recoder;
+use crate::variants::{Fps, Shape, Shaped, Unshaped};
 use crate::viewers::{SentTotals, Viewers};
 
 /// Everything that a request can reach.
@@ -101,6 +102,32 @@ impl CameraEntry {
     /// Its pictures.
     pub fn stream(&self) -> &Arc<Stream> {
         self.camera.stream()
+    }
+
+    /// Its pictures in `shape`: its own stream where that is what it gives already, else one that is shared by all who ask
+    /// the same. Requests of viewers are to be [rounded](Shape::rounded) first.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// There is no place for another, or nothing makes such pictures.
+    pub fn shaped(&self, shape: &Shape) -> Result<Shaped, Unshaped> {
+        Shaped::of(self.stream(), shape)
+    }
+
+    /// As [`shaped`](Self::shaped), for one who leaves out pictures himself: with the rate to which he is to thin them, where
+    /// the camera's own stream is all that is asked but for it.
+    ///
+    /// # Errors
+    /// As [`shaped`](Self::shaped).
+    pub fn shaped_but_for_rate(&self, shape: &Shape) -> Result<(Shaped, Option<Fps>), Unshaped> {
+        let without = Shape { fps: None, ..*shape };
+        match Shaped::of(self.stream(), &without) {
+            Ok(shaped) if shape.fps.is_some() && Arc::ptr_eq(shaped.stream(), self.stream()) => {
+                Ok((shaped, shape.fps))
+            }
+            _ => self.shaped(shape).map(|shaped| (shaped, None)),
+        }
     }
 
     /// Where its publishers come, if it is published to.

@@ -20,4 +20,5 @@ pub mod server;
 pub mod sources;
 pub mod transcode;
 pub mod udp;
+pub mod variants;
 pub mod viewers;
