@@ -4,13 +4,29 @@
 
 use libfuzzer_sys::fuzz_target;
 use ocelli_codec::recode::Recoder;
-use ocelli_codec::worker::protocol::{Answer, Hello, Request};
+use ocelli_codec::worker::protocol::{Answer, FrameHead, Hello, Request};
 use ocelli_codec::worker::serve;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(Request::Recode { number, wish, jpeg }) = Request::read(bytes) {
-        let head = Request::recode_head(number, &wish, jpeg.len()).expect("short enough");
-        assert_eq!([&head[4..], jpeg].concat(), bytes);
+    if let Ok(request) = Request::read(bytes) {
+        let written = match request {
+            Request::Recode { number, wish, jpeg } => {
+                let head = Request::recode_head(number, &wish, jpeg.len()).expect("short enough");
+                [&head[4..], jpeg].concat()
+            }
+            Request::Input(input) => Request::write_input(input).split_off(4),
+            Request::Output { id, output } => Request::write_output(id, &output).split_off(4),
+            Request::End(id) => Request::write_end(id).split_off(4),
+            Request::Frame { number, time_us, key, wanted, data } => {
+                let head = FrameHead::new(number, time_us, key, wanted.iter(), data.len());
+                [&head.expect("short enough").as_bytes()[4..], data].concat()
+            }
+            Request::Still { number, still, data } => {
+                let head = Request::still_head(number, &still, data.len()).expect("short enough");
+                [&head[4..], data].concat()
+            }
+        };
+        assert_eq!(written, bytes);
     }
     if let Ok(hello) = Hello::read(bytes) {
         assert_eq!(Hello::read(&hello.write()[4..]), Ok(hello));
@@ -21,9 +37,21 @@ fuzz_target!(|bytes: &[u8]| {
             let head = Answer::picture_head(number, size, jpeg.len()).expect("short enough");
             assert_eq!([&head[4..], jpeg].concat(), bytes);
         }
+        Ok(Answer::Piece(piece)) => {
+            let (_, data) = bytes.split_at(Answer::PIECE_HEAD_BYTES);
+            let head = Answer::piece_head(&piece, data.len()).expect("short enough");
+            assert_eq!([&head[4..], data].concat(), bytes);
+        }
+        Ok(Answer::Done { number, outcome, decode_us, outputs_us }) => {
+            assert_eq!(&Answer::write_done(number, outcome, decode_us, outputs_us)[4..], bytes);
+        }
         Ok(Answer::Refused { number, reason }) => {
             let again = Answer::read(&Answer::write_refused(number, &reason)[4..]);
             assert_eq!(again, Ok(Answer::Refused { number, reason }));
+        }
+        Ok(Answer::Note { id, kind, words }) => {
+            let again = Answer::read(&Answer::write_note(id, kind, &words)[4..]);
+            assert_eq!(again, Ok(Answer::Note { id, kind, words }));
         }
         Err(_) => {}
     }

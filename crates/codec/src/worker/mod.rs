@@ -12,7 +12,7 @@ use std::io::{self, IoSlice, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use self::protocol::{Answer, Hello, ProtocolError, Request, message_bytes};
+use self::protocol::{Able, Answer, Coding, Hello, Input, ProtocolError, Request, message_bytes};
 use crate::recode::{RecodeError, Recoder, Wish};
 use crate::{Canvas, Encoder};
 
@@ -72,12 +72,16 @@ pub fn serve(
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<(), WorkerError> {
-    output.write_all(&Hello::new(confinement).write())?;
+    output.write_all(&Hello::new(Able::new(&[Input::Jpeg], &[Coding::Jpeg]), confinement).write())?;
     let mut message = Vec::new();
     while read_message(&mut input, &mut message)? {
         match Request::read(&message) {
             Ok(Request::Recode { number, wish, jpeg }) => {
                 answer(number, recoder.recode(jpeg, &wish), &mut output)?;
+            }
+            Ok(_) => {
+                let number = Request::number(&message);
+                output.write_all(&Answer::write_refused(number, "streams are not taken"))?;
             }
             Err(error) => {
                 output.write_all(&Answer::write_refused(Request::number(&message), &error.to_string()))?;

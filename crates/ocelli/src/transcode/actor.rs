@@ -122,7 +122,7 @@ impl Actor {
         };
         match started {
             Ok((worker, hello)) => {
-                tracing::debug!(camera = %self.shared.camera, "re-encoding has begun ({})", hello.confinement);
+                tracing::debug!(camera = %self.shared.camera, "re-encoding has begun ({})", hello.words);
                 Ok(worker)
             }
             Err(failure) => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use ocelli_codec::worker::protocol::Hello;
+use ocelli_codec::worker::protocol::{Able, Hello};
 use ocelli_media::Size;
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ fn script(hello: &[u8], rest: &str) -> (Recoder, TempDir) {
 }
 
 fn good_hello() -> Vec<u8> {
-    Hello::new("not at all").write()
+    Hello::new(Able::default(), "not at all").write()
 }
 
 async fn failure(recoder: &Recoder) -> RecodeFailure {
@@ -48,13 +48,13 @@ async fn a_program_that_is_not_there_is_named_and_looked_for_again_later() {
 #[tokio::test]
 async fn another_version_and_another_program_are_refused_in_words() {
     let own = env!("CARGO_PKG_VERSION");
-    let other = Hello { version: "0.0.9".into(), ..Hello::new("") };
+    let other = Hello { version: "0.0.9".into(), ..Hello::new(Able::default(), "") };
     let (recoder, _directory) = script(&other.write(), "exec /bin/cat");
     let words =
         format!("`ocelli-codec` is version 0.0.9 and this program {own}: install both from the same release");
     assert_eq!(failure(&recoder).await, RecodeFailure::Unavailable(words.into()));
 
-    let other = Hello { protocol: 99, ..Hello::new("") };
+    let other = Hello { protocol: 99, ..Hello::new(Able::default(), "") };
     let (recoder, _directory) = script(&other.write(), "exec /bin/cat");
     let RecodeFailure::Unavailable(words) = failure(&recoder).await else { panic!("expected a refusal") };
     assert!(words.contains("speaks protocol 99"), "{words}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ocelli_codec::worker::protocol::Hello;
+use ocelli_codec::worker::protocol::{Able, Hello};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -247,7 +247,7 @@ fn a_worker_that_is_missing_or_of_another_version_is_named() {
     let file = write(&directory, "picture.jpg", &progressive());
     let receiver = Receiver::bind("127.0.0.1:0");
     let configuration = camera("cam", &file, &receiver.push(""));
-    let other = Hello { version: "0.0.9".into(), ..Hello::new("") };
+    let other = Hello { version: "0.0.9".into(), ..Hello::new(Able::default(), "") };
     for hello in [None, Some(&other)] {
         let (server, beside) = alone(hello, &configuration);
         until("pictures are refused", || {
