@@ -12,6 +12,7 @@ pub mod jpeg;
 pub mod mjpeg;
 pub mod mp4;
 pub mod multipart;
+pub mod nut;
 mod order;
 mod parameter_sets;
 mod recognise;

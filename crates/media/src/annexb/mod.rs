@@ -6,6 +6,7 @@
 //! one frame are an access unit each. Parameter sets are kept, and put into each keyframe that lacks them. Does not look into the
 //! pictures; a stream that has no keyframes (IDR, IRAP) but refreshes its picture bit by bit shows from its first keyframe on only.
 
+pub(crate) mod packet;
 pub(crate) mod unit;
 
 use bytes::{BufMut, Bytes, BytesMut};

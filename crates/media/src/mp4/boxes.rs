@@ -48,7 +48,7 @@ pub(super) struct Defaults {
 }
 
 /// How samples are coded.
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Nal { codec: Codec, length_bytes: usize, parameter_sets: Vec<Vec<u8>> },
     Jpeg,
     Sound { codec: Codec, rate: u32, channels: u8, config: Vec<u8> },
@@ -181,14 +181,16 @@ fn entry(name: [u8; 4], body: &[u8]) -> Entry {
     known.unwrap_or(Entry::Other(name))
 }
 
-fn avc(avcc: &[u8]) -> Option<Entry> {
+/// What `avcC` says (ISO/IEC 14496-15 section 5.3.3.1).
+pub(crate) fn avc(avcc: &[u8]) -> Option<Entry> {
     let avcc = Avcc::decode_body(&mut &avcc[..]).ok()?;
     let sets = avcc.sequence_parameter_sets.into_iter().chain(avcc.picture_parameter_sets);
     let length_bytes = avcc.length_size.into();
     Some(Entry::Nal { codec: Codec::H264, length_bytes, parameter_sets: sets.collect() })
 }
 
-fn hevc(hvcc: &[u8]) -> Option<Entry> {
+/// What `hvcC` says (ISO/IEC 14496-15 section 8.3.3.1).
+pub(crate) fn hevc(hvcc: &[u8]) -> Option<Entry> {
     let hvcc = Hvcc::decode_body(&mut &hvcc[..]).ok()?;
     let sets = hvcc.arrays.into_iter().flat_map(|array| array.nalus);
     let length_bytes = usize::from(hvcc.length_size_minus_one) + 1;

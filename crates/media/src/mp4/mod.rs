@@ -19,9 +19,11 @@ use std::num::{NonZeroU8, NonZeroU32};
 
 use bytes::Bytes;
 
-use self::boxes::{Entry, TrackBox};
+pub(crate) use self::boxes::Entry;
+use self::boxes::TrackBox;
+pub(crate) use self::boxes::{avc as avc_record, hevc as hevc_record};
 pub use self::error::Mp4Error;
-use self::sample::Unpacker;
+pub(crate) use self::sample::Unpacker;
 pub use self::sample::{DropReason, Unpacked};
 use self::table::{Cursor, TableSample};
 use crate::{MediaTime, ParameterSets, Size, Track, TrackId};

@@ -41,7 +41,7 @@ pub enum DropReason {
 }
 
 /// What is known of a track while its samples are unpacked.
-pub(super) struct Unpacker {
+pub(crate) struct Unpacker {
     sets: Option<ParameterSets>,
     /// The sample entry whose sets were taken.
     entry: u32,
@@ -51,7 +51,7 @@ pub(super) struct Unpacker {
 
 impl Unpacker {
     /// For a track that begins with `entry`.
-    pub(super) fn new(entry: Option<&Entry>) -> Self {
+    pub(crate) fn new(entry: Option<&Entry>) -> Self {
         let mut unpacker = Self { sets: None, entry: 1, new_sets: true, needs_key: true };
         if let Some(Entry::Nal { codec, parameter_sets, .. }) = entry {
             unpacker.sets = Some(ParameterSets::new(*codec));
@@ -60,17 +60,17 @@ impl Unpacker {
         unpacker
     }
 
-    pub(super) fn parameter_sets(&self) -> Option<&ParameterSets> {
+    pub(crate) fn parameter_sets(&self) -> Option<&ParameterSets> {
         self.sets.as_ref()
     }
 
     /// A sample could not be read.
-    pub(super) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self) {
         self.needs_key = true;
     }
 
     /// Unpacks a sample that `entry` describes, which is the track's `number`th.
-    pub(super) fn unpack(&mut self, entry: &Entry, number: u32, data: Bytes) -> Result<Unpacked, DropReason> {
+    pub(crate) fn unpack(&mut self, entry: &Entry, number: u32, data: Bytes) -> Result<Unpacked, DropReason> {
         match entry {
             Entry::Sound { .. } => Ok(Unpacked::Sound(data)),
             Entry::Jpeg => match Walker::new().end(&data) {
