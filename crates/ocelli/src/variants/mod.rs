@@ -4,6 +4,7 @@
 //! else a stream of the same kind that is filled for all who ask the same. So every output derives from
 //! [`Shaped::stream`] as from a camera's own.
 
+pub mod adapt;
 mod shape;
 
 use std::sync::Arc;
