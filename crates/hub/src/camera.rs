@@ -68,6 +68,17 @@ pub struct Status {
     pub restarts: u64,
 }
 
+/// Reads a camera's state, for as long as one likes.
+#[derive(Clone, Debug)]
+pub struct StatusReader(Arc<Mutex<Status>>);
+
+impl StatusReader {
+    /// Its state now; that of a camera that was dropped is its last.
+    pub fn status(&self) -> Status {
+        lock(&self.0).clone()
+    }
+}
+
 /// A running camera. Dropping it stops the source.
 #[derive(Debug)]
 pub struct Camera {
@@ -118,6 +129,11 @@ impl Camera {
     /// Its state now.
     pub fn status(&self) -> Status {
         lock(&self.status).clone()
+    }
+
+    /// Reads its state for those who do not hold the camera.
+    pub fn status_reader(&self) -> StatusReader {
+        StatusReader(self.status.clone())
     }
 
     /// Stops the source: it is dropped soon, by the task that runs it.

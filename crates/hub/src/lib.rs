@@ -15,7 +15,7 @@ mod supervise;
 mod sync;
 mod wake;
 
-pub use camera::{Camera, CameraParts, DrawNotice, Lost, OnLost, Status};
+pub use camera::{Camera, CameraParts, DrawNotice, Lost, OnLost, Status, StatusReader};
 pub use derive::{Derivation, DerivedReader, RingId};
 pub use name::{BadName, StreamName};
 pub use rate::{Rate, RateMeter};

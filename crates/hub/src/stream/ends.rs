@@ -115,6 +115,24 @@ impl Publisher {
         self.stream.demand.keyframe_wanted.notified().await;
     }
 
+    /// Whether somebody has asked for a keyframe since this or [`keyframe_wanted`](Self::keyframe_wanted) last said so.
+    pub fn is_keyframe_wanted(&mut self) -> bool {
+        std::pin::pin!(self.stream.demand.keyframe_wanted.notified()).enable()
+    }
+
+    /// Publishes a picture that was made in the stead of those that do not come, until the next frame. As the notices of a
+    /// camera that is lost, it is not shown where the stream has another codec than `tracks`.
+    pub fn notice(&mut self, frame: Frame, tracks: Tracks) {
+        self.stream.end_run();
+        self.stream.notice(frame, tracks);
+    }
+
+    /// Ends the subscribers there are, and forgets what was published. New ones may come.
+    pub fn send_away(&mut self) {
+        self.stream.clear();
+        self.stream.disconnect();
+    }
+
     /// The stream it publishes into.
     pub fn name(&self) -> &StreamName {
         self.stream.name()
@@ -152,16 +170,33 @@ impl Subscriber {
         if let Some(entry) = self.pending.take() {
             return Ok(Self::item(entry));
         }
-        match self.reader.next().await? {
-            Next::Lost { pieces } => Ok(Item::Lost { frames: pieces }),
+        let next = self.reader.next().await?;
+        Ok(self.take(next))
+    }
+
+    /// The next item if it is there already.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn try_next(&mut self) -> Result<Option<Item>, Closed> {
+        if let Some(entry) = self.pending.take() {
+            return Ok(Some(Self::item(entry)));
+        }
+        let next = self.reader.try_next()?;
+        Ok(next.map(|next| self.take(next)))
+    }
+
+    fn take(&mut self, next: Next<Entry>) -> Item {
+        match next {
+            Next::Lost { pieces } => Item::Lost { frames: pieces },
             Next::Piece(entry) => {
                 if self.tracks.as_ref().is_some_and(|tracks| Arc::ptr_eq(tracks, &entry.tracks)) {
-                    return Ok(Self::item(entry));
+                    return Self::item(entry);
                 }
                 self.tracks = Some(entry.tracks.clone());
                 let tracks = entry.tracks.clone();
                 self.pending = Some(entry);
-                Ok(Item::Tracks(tracks))
+                Item::Tracks(tracks)
             }
         }
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ocelli_media::{Codec, MediaTime, Track, TrackId};
 
 use super::*;
+use crate::ring::Closed;
 
 fn stream() -> Arc<Stream> {
     Stream::new("cam".parse().unwrap(), Bounds { pieces: 8, bytes: 1 << 20 })
@@ -141,4 +142,42 @@ async fn sound_goes_with_the_pictures_and_is_counted_apart() {
     assert_eq!(newest.skipped(), 2, "the notice and a picture");
     let stats = stream.stats();
     assert_eq!((stats.frames, stats.bytes, stats.sound_frames, stats.sound_bytes), (2, 2, 4, 9));
+}
+
+#[tokio::test]
+async fn what_is_there_is_taken_without_waiting() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    let mut subscriber = stream.subscribe(Want::Live);
+    assert!(matches!(subscriber.try_next(), Ok(None)));
+    publisher.set_tracks(vec![Track::jpeg(None)]);
+    publisher.push(frame(b"1"));
+    assert!(matches!(subscriber.try_next(), Ok(Some(Item::Tracks(_)))));
+    assert!(matches!(subscriber.try_next(), Ok(Some(Item::Frame(frame))) if frame.data == "1"));
+    assert!(matches!(subscriber.try_next(), Ok(None)));
+    subscriber.ask_keyframe();
+    assert!(publisher.is_keyframe_wanted() && !publisher.is_keyframe_wanted());
+}
+
+#[tokio::test]
+async fn a_publisher_may_show_notices_between_its_pictures_and_send_its_viewers_away() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    let mut subscriber = stream.subscribe(Want::All);
+    publisher.set_tracks(vec![Track::jpeg(None)]);
+    publisher.push(frame(b"1"));
+    publisher.notice(frame(b"lost"), vec![Track::jpeg(None)]);
+    publisher.push(frame(b"2"));
+    let mut seen = String::new();
+    while let Some(item) = subscriber.try_next().unwrap() {
+        match item {
+            Item::Frame(frame) => seen.push_str(&format!("{} ", String::from_utf8_lossy(&frame.data))),
+            Item::Notice(frame) => seen.push_str(&format!("({}) ", String::from_utf8_lossy(&frame.data))),
+            _ => {}
+        }
+    }
+    assert_eq!(seen, "1 (lost) 2 ");
+    publisher.send_away();
+    assert_eq!(subscriber.next().await.unwrap_err(), Closed);
+    assert!(matches!(stream.subscribe(Want::Live).try_next(), Ok(None)), "nobody begins at an old picture");
 }
