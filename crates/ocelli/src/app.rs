@@ -11,8 +11,8 @@ use crate::notice;
 use crate::outputs::rtp::{Push, PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::Rtsp;
 use crate::sources::publish::Stage;
-use crate::transcode::Recoder;
-use crate::variants::{Fps, Shape, Shaped, Unshaped};
+use crate::transcode::Failure;
+use crate::variants::{Fps, Pixels, Rules, Shape, Shaped, StillPicture, Unshaped};
 use crate::viewers::{SentTotals, Viewers};
 
 /// Everything that a request can reach.
@@ -38,7 +38,7 @@ pub struct CameraEntry {
     pub totals: Arc<SentTotals>,
     stage: Option<Arc<Stage>>,
     rtp: RtpOptions,
-    recoder: Recoder,
+    pixels: Pixels,
     pushes: Mutex<Vec<Arc<Push>>>,
 }
 
@@ -62,6 +62,8 @@ pub struct CameraSetup {
     pub push: Vec<PushAddress>,
     /// How, where an address does not say otherwise.
     pub rtp: RtpOptions,
+    /// What holds for its variants.
+    pub pixels: Rules,
 }
 
 impl CameraEntry {
@@ -75,14 +77,14 @@ impl CameraEntry {
             draw: Arc::new(notice::draw),
         };
         let camera = Camera::start(parts).expect("a new stream has no publisher");
-        let recoder = Recoder::new(camera.stream().name().clone());
+        let pixels = Pixels::new(camera.stream().clone(), camera.status_reader(), setup.pixels);
         let entry = Self {
             source: setup.source_text,
             camera,
             totals: Arc::default(),
             stage: setup.stage,
             rtp: setup.rtp,
-            recoder,
+            pixels,
             pushes: Mutex::default(),
         };
         entry.set_push(setup.push);
@@ -112,7 +114,7 @@ impl CameraEntry {
     /// # Errors
     /// There is no place for another, or nothing makes such pictures.
     pub fn shaped(&self, shape: &Shape) -> Result<Shaped, Unshaped> {
-        Shaped::of(self.stream(), shape)
+        self.pixels.shaped(shape)
     }
 
     /// As [`shaped`](Self::shaped), for one who leaves out pictures himself: with the rate to which he is to thin them, where
@@ -121,13 +123,16 @@ impl CameraEntry {
     /// # Errors
     /// As [`shaped`](Self::shaped).
     pub fn shaped_but_for_rate(&self, shape: &Shape) -> Result<(Shaped, Option<Fps>), Unshaped> {
-        let without = Shape { fps: None, ..*shape };
-        match Shaped::of(self.stream(), &without) {
-            Ok(shaped) if shape.fps.is_some() && Arc::ptr_eq(shaped.stream(), self.stream()) => {
-                Ok((shaped, shape.fps))
-            }
-            _ => self.shaped(shape).map(|shaped| (shaped, None)),
-        }
+        self.pixels.shaped_but_for_rate(shape)
+    }
+
+    /// Its newest picture that stands for itself, as a JPEG in `shape`; waits for the first of a camera that has none yet.
+    /// However many ask for the same, it is decoded once.
+    ///
+    /// # Errors
+    /// There is no such picture: why.
+    pub async fn still(&self, shape: &Shape) -> Result<StillPicture, Failure> {
+        self.pixels.still(shape).await
     }
 
     /// Where its publishers come, if it is published to.
@@ -135,14 +140,14 @@ impl CameraEntry {
         self.stage.as_ref()
     }
 
-    /// Its way to the worker that re-encodes its pictures.
-    pub fn recoder(&self) -> &Recoder {
-        &self.recoder
+    /// Its way to the worker that decodes and encodes its pictures.
+    pub fn pixels(&self) -> &Pixels {
+        &self.pixels
     }
 
     /// Where pictures that RTP cannot carry are encoded anew, if they are to be.
-    pub fn rtp_recoder(&self) -> Option<Recoder> {
-        (self.rtp.reencode == Reencode::Auto).then(|| self.recoder.clone())
+    pub fn rtp_recoder(&self) -> Option<Pixels> {
+        (self.rtp.reencode == Reencode::Auto).then(|| self.pixels.clone())
     }
 
     /// The targets that it is pushed to, in the order in which they were given.
@@ -174,7 +179,7 @@ impl CameraEntry {
         // Those that end go first: one that begins may want a port of theirs.
         drop((stay, end));
         pushes.extend(planned.into_iter().map(|(target, running, before)| {
-            let start = || Push::start(self.stream(), target, self.rtp, &self.recoder, before.as_deref());
+            let start = || Push::start(self.stream(), target, self.rtp, &self.pixels, before.as_deref());
             running.unwrap_or_else(|| Arc::new(start()))
         }));
     }
@@ -187,13 +192,13 @@ impl CameraEntry {
     /// Stops it now, without waiting for what its source has to put away.
     pub fn stop(&self) {
         lock(&self.pushes).clear();
-        self.recoder.stop();
+        self.pixels.stop();
         self.camera.abort();
     }
 
     /// Its source and its worker have been dropped, and whatever they have to put away is known.
     pub fn has_stopped(&self) -> bool {
-        self.camera.has_stopped() && self.recoder.has_stopped()
+        self.camera.has_stopped() && self.pixels.has_stopped()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::open_files;
 use crate::outputs::rtp::RtpOptions;
 use crate::outputs::rtsp::{self, Rtsp};
 use crate::sources::publish::Stage;
+use crate::variants::{Encoders, Rules};
 use crate::viewers::Viewers;
 
 /// How long cameras' processes may take to end once the program is asked to.
@@ -134,8 +135,16 @@ async fn serve_rtsp(listener: Option<TcpListener>, app: &Arc<App>, config: &Conf
 fn start(config: &Config) -> Arc<App> {
     let cameras = config.cameras.iter().filter(|camera| camera.enabled);
     let bounds = Bounds { pieces: config.limits.buffer_size, bytes: RING_BYTES };
+    let encoders = Encoders::new(16);
+    let pixels = |camera: &CameraConfig| Rules {
+        encoders: encoders.clone(),
+        on_lost: camera.on_lost,
+        ..Rules::default()
+    };
     Arc::new(App {
-        cameras: cameras.map(|camera| CameraEntry::start(setup(camera, bounds, config.rtp))).collect(),
+        cameras: cameras
+            .map(|camera| CameraEntry::start(setup(camera, bounds, config.rtp, pixels(camera))))
+            .collect(),
         viewers: Viewers::new(config.limits.viewers),
         rtsp: Rtsp::default(),
         connections: Arc::<Connections>::default(),
@@ -143,7 +152,7 @@ fn start(config: &Config) -> Arc<App> {
     })
 }
 
-fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup {
+fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions, pixels: Rules) -> CameraSetup {
     let stage = Stage::of(camera.source.as_str());
     CameraSetup {
         name: camera.name.clone(),
@@ -155,6 +164,7 @@ fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions) -> CameraSetup 
         bounds,
         push: camera.push.clone(),
         rtp,
+        pixels,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use ocelli::outputs::rtp::{Push, PushAddress, RtpOptions};
-use ocelli::transcode::Recoder;
+use ocelli::variants::{Pixels, Rules};
 use ocelli_hub::{Bounds, Publisher, Stream};
 use ocelli_media::{Codec, Frame, MediaTime, Track, TrackId};
 
@@ -70,7 +70,7 @@ fn allocations(codec: Codec, data: &Bytes, targets: usize) -> f64 {
         let mut publisher = stream.publish().unwrap();
         publisher.set_tracks(vec![Track::video(codec, None, Vec::new())]);
         let sockets: Vec<UdpSocket> = (0..targets).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        let recoder = Recoder::new(stream.name().clone());
+        let recoder = Pixels::with_program(stream.clone(), "/none".into(), Rules::default());
         let start = |socket: &UdpSocket| {
             socket.set_nonblocking(true).unwrap();
             let text = format!("rtp://{}?mtu=1000", socket.local_addr().unwrap());

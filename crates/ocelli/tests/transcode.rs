@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ocelli::outputs::rtp::{Burst, Done, Outcome, RtpBursts, RtpPicture};
-use ocelli::transcode::{RecodeFailure, Recoder, Wish};
+use ocelli::transcode::Failure;
+use ocelli::variants::{Pixels, Rules, Wish};
 use ocelli_hub::{Bounds, Next, Stream, Want};
 use ocelli_media::jpeg::rewrite::{Rewriter, Work};
 use ocelli_media::{Frame, MediaTime, Size, Track, TrackId};
@@ -18,8 +19,9 @@ const WISH: Wish = Wish { quality: None, sampling: None, most: Size { width: 204
 /// How long anything may take that should happen soon.
 const SOON: Duration = Duration::from_secs(30);
 
-fn recoder(camera: &str) -> Recoder {
-    Recoder::with_program(camera.parse().unwrap(), env!("CARGO_BIN_EXE_ocelli-codec").into())
+fn recoder(camera: &str) -> Pixels {
+    let stream = Stream::new(camera.parse().unwrap(), Bounds { pieces: 4, bytes: 1 << 20 });
+    Pixels::with_program(stream, env!("CARGO_BIN_EXE_ocelli-codec").into(), Rules::default())
 }
 
 fn picture(name: &str) -> Bytes {
@@ -47,7 +49,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-async fn recode(recoder: &Recoder, name: &str) -> Result<Bytes, RecodeFailure> {
+async fn recode(recoder: &Pixels, name: &str) -> Result<Bytes, Failure> {
     tokio::time::timeout(SOON, recoder.recode(picture(name), WISH)).await.unwrap()
 }
 
@@ -59,8 +61,7 @@ async fn what_rtp_refuses_becomes_what_it_carries() {
         let made = recode(&recoder, name).await.unwrap();
         assert_eq!(Rewriter::new().rewrite(&made).unwrap().1, Work::AsIs, "{name}");
     }
-    let Err(RecodeFailure::Refused(words)) = recoder.recode(Bytes::from_static(b"no picture"), WISH).await
-    else {
+    let Err(Failure::Refused(words)) = recoder.recode(Bytes::from_static(b"no picture"), WISH).await else {
         panic!("expected a refusal")
     };
     assert!(words.contains("begins with SOI"), "{words}");
@@ -106,7 +107,7 @@ async fn a_killed_worker_is_back_at_the_next_picture() {
     recode(&recoder, "grey.jpg").await.unwrap();
     kill_process(worker("killed").unwrap(), Signal::KILL).unwrap();
     let words = "`ocelli-codec` was killed by signal 9";
-    assert_eq!(recode(&recoder, "yuv444.jpg").await, Err(RecodeFailure::Lost(words.into())));
+    assert_eq!(recode(&recoder, "yuv444.jpg").await, Err(Failure::Lost(words.into())));
     assert_eq!(recoder.stats().cause.as_deref(), Some(words));
     recode(&recoder, "yuv444.jpg").await.unwrap();
     assert_eq!((recoder.stats().starts, recoder.stats().cause), (2, None));
@@ -130,7 +131,7 @@ async fn a_stopped_worker_is_killed_and_replaced_while_others_go_on() {
     }
     assert!(meanwhile > 10, "{meanwhile}");
     let words = "`ocelli-codec` did not answer within 3 s and was killed";
-    assert_eq!(waiting.await.unwrap(), Err(RecodeFailure::Lost(words.into())));
+    assert_eq!(waiting.await.unwrap(), Err(Failure::Lost(words.into())));
     recode(&hanging, "yuv444.jpg").await.unwrap();
     until("it is gone", || fs::metadata(format!("/proc/{}", process.as_raw_nonzero())).is_err()).await;
 }
@@ -148,7 +149,7 @@ async fn it_ends_when_nothing_comes_and_comes_back_when_something_does() {
 }
 
 /// What RTP sends of `name` at most at `quality`.
-async fn pushed(name: &str, recoder: &Recoder, quality: Option<u8>) -> RtpPicture {
+async fn pushed(name: &str, recoder: &Pixels, quality: Option<u8>) -> RtpPicture {
     let stream = Stream::new("pushed".parse().unwrap(), Bounds { pieces: 4, bytes: 1 << 20 });
     let key = RtpBursts { packet_bytes: 1372, recoder: Some(recoder.clone()), quality };
     let mut pictures = stream.derive(&key, Want::Latest);

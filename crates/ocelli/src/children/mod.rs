@@ -95,6 +95,11 @@ impl Group {
         self.child().stderr.take().expect("standard error was piped and not yet taken")
     }
 
+    /// The leader's number in the system.
+    pub(crate) fn leader(&self) -> Option<u32> {
+        self.id.map(|id| id.as_raw_nonzero().get().cast_unsigned())
+    }
+
     /// Waits until the leader, which has closed its output, has ended as well. `None` if it goes on all the same; then
     /// dropping the group ends it.
     pub(crate) async fn wait(&mut self) -> Option<io::Result<ExitStatus>> {

@@ -169,7 +169,7 @@ fn register_reencoding(app: &App, registry: &mut Registry) {
     );
     for camera in &app.cameras {
         let label = OfCamera::new(camera);
-        let worker = camera.recoder().stats();
+        let worker = camera.pixels().stats();
         reencoded.get_or_create(&label).inc_by(worker.pictures);
         failed.get_or_create(&label).inc_by(worker.failed + worker.overtaken);
     }

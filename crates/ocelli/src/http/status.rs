@@ -23,7 +23,7 @@ use crate::connections::Connections;
 use crate::log;
 use crate::outputs::rtsp::Session;
 use crate::process::ProcessStats;
-use crate::transcode::RecoderStats;
+use crate::variants::PixelStats;
 use crate::viewers::ViewerStats;
 
 /// One camera, as the API shows it.
@@ -275,7 +275,7 @@ impl CameraView {
             sound: SoundView::of(&stats),
             network: stats.network.map(NetworkView::of),
             push: camera.pushes().iter().map(|push| PushView::of(push)).collect(),
-            reencoding: ReencodingView::of(camera.recoder().stats()),
+            reencoding: ReencodingView::of(camera.pixels().stats()),
             viewers: app.viewers.watching(camera.name()),
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),
@@ -289,8 +289,8 @@ impl CameraView {
 
 impl ReencodingView {
     /// `None` while no picture needed it.
-    fn of(stats: RecoderStats) -> Option<Self> {
-        let RecoderStats { running, pictures, failed, overtaken, starts, cause } = stats;
+    fn of(stats: PixelStats) -> Option<Self> {
+        let PixelStats { running, pictures, failed, overtaken, starts, cause, .. } = stats;
         let needed = running || starts > 0 || failed > 0;
         let cause = cause.as_deref().map(str::to_owned);
         needed.then_some(Self { running, starts, frames: pictures, failed, overtaken, cause })

@@ -40,6 +40,11 @@ impl Restarts {
         self.not_before = Some(now + LOOK_AGAIN);
     }
 
+    /// How long it is too early to start it.
+    pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        self.not_before.map(|at| at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
     /// Whether it is too early to start it.
     pub(super) fn must_wait(&self, now: Instant) -> bool {
         self.not_before.is_some_and(|at| now < at)

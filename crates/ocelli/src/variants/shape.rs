@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use ocelli_codec::worker::protocol::{Coding, Output};
 use ocelli_media::{Codec, Size, Track, Turn};
 
 #[cfg(test)]
@@ -155,26 +156,23 @@ impl Shape {
 
     /// The size of pictures of a camera that gives `camera`, coded as `codec`: turned, as large as fits, in proportion.
     pub fn size(&self, camera: Size, codec: Codec) -> Size {
-        let Size { width, height } = self.fitted(camera);
-        // Chroma of half the sides needs even ones.
-        match codec {
-            Codec::Jpeg | Codec::Rgb24 => Size { width, height },
-            _ => Size { width: (width & !1).max(2), height: (height & !1).max(2) },
-        }
+        self.output(coding(codec).unwrap_or(Coding::H264)).size(camera)
     }
 
     fn fitted(&self, camera: Size) -> Size {
-        let turned = self.turn.of(camera);
-        let most = (self.width.unwrap_or(u16::MAX), self.height.unwrap_or(u16::MAX));
-        // Both as fractions of the whole, the smaller of which holds: without one that is cut.
-        let (width, height) = (u64::from(turned.width), u64::from(turned.height));
-        let (across, down) = (u64::from(most.0).min(width), u64::from(most.1).min(height));
-        let (width, height) = if across * height <= down * width {
-            (across, (height * across + width / 2) / width)
-        } else {
-            ((width * down + height / 2) / height, down)
-        };
-        Size { width: width.max(1) as u16, height: height.max(1) as u16 }
+        self.output(Coding::Rgb24).size(camera)
+    }
+
+    /// What a worker is asked for.
+    pub(super) fn output(&self, coding: Coding) -> Output {
+        Output {
+            width: self.width,
+            height: self.height,
+            turn: self.turn,
+            quality: self.quality,
+            bit_rate_kbps: self.bit_rate_kbps.unwrap_or(0),
+            ..Output::new(coding)
+        }
     }
 
     /// Whether the camera's own pictures are what is asked, so that nothing has to be decoded: its rate is told apart.
@@ -217,6 +215,17 @@ fn words_of(turn: Turn) -> (u16, Option<&'static str>) {
         Turn::TopBottom => (0, Some("vertical")),
         Turn::Transposed => (90, Some("horizontal")),
         Turn::Transverse => (270, Some("horizontal")),
+    }
+}
+
+/// What a worker makes that is coded as `codec`, if it makes such.
+pub(super) fn coding(codec: Codec) -> Option<Coding> {
+    match codec {
+        Codec::Jpeg => Some(Coding::Jpeg),
+        Codec::H264 => Some(Coding::H264),
+        Codec::Rgb24 => Some(Coding::Rgb24),
+        Codec::Yuv420 => Some(Coding::Yuv420),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use ocelli_proto::rtp::{Stamp, jpeg, nal};
 
 use super::reencode::Reencoding;
 use super::timeline::Timeline;
-use crate::transcode::Recoder;
+use crate::variants::Pixels;
 
 /// Whether pictures that RTP cannot carry are encoded anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ pub struct RtpBursts {
     /// How long packets may be, RTP header included.
     pub packet_bytes: usize,
     /// Where JPEGs that RTP cannot carry are encoded anew; without it they are refused.
-    pub recoder: Option<Recoder>,
+    pub recoder: Option<Pixels>,
     /// Quality, 1 to 100, at which JPEGs of a higher one are encoded anew; without it those that RTP can carry are left
     /// alone, and the others keep about their own. Needs a recoder.
     pub quality: Option<u8>,

@@ -37,7 +37,7 @@ pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture, usual_pa
 pub use stats::{PushDrop, PushFeedback, PushState, PushStats};
 pub use timeline::Timeline;
 
-use crate::transcode::Recoder;
+use crate::variants::Pixels;
 use target::{Heir, Target};
 
 /// What holds for every target that does not say otherwise.
@@ -75,7 +75,7 @@ impl Push {
         stream: &Arc<Stream>,
         address: PushAddress,
         options: RtpOptions,
-        recoder: &Recoder,
+        recoder: &Pixels,
         before: Option<&Self>,
     ) -> Self {
         let ssrc = before.map(|before| before.stats.ssrc()).or(address.ssrc);

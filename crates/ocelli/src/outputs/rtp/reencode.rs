@@ -7,7 +7,7 @@ use ocelli_media::Size;
 use ocelli_media::jpeg::estimate_quality;
 use ocelli_media::jpeg::rewrite::{Rewriter, RtpJpeg};
 
-use crate::transcode::{Recoder, Wish};
+use crate::variants::{Pixels, Wish};
 
 /// RTP/JPEG counts 8 pixels in 8 bits (RFC 2435, 3.1.5).
 const MOST: Size = Size { width: 2040, height: 2040 };
@@ -18,7 +18,7 @@ pub(super) type Reencoded = Result<(RtpJpeg, Arc<str>), String>;
 /// Encodes pictures of one camera anew.
 #[derive(Debug)]
 pub(super) struct Reencoding {
-    recoder: Recoder,
+    recoder: Pixels,
     quality: Option<u8>,
     rewriter: Rewriter,
     /// The words of the last reason, written once for as long as it stays the same.
@@ -26,7 +26,7 @@ pub(super) struct Reencoding {
 }
 
 impl Reencoding {
-    pub(super) fn new(recoder: Recoder, quality: Option<u8>) -> Self {
+    pub(super) fn new(recoder: Pixels, quality: Option<u8>) -> Self {
         Self { recoder, quality, rewriter: Rewriter::new(), why: None }
     }
 

@@ -16,8 +16,8 @@ use super::feedback::{Event, Feedback, Reporting};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
 use super::timeline::Splice;
-use crate::transcode::Recoder;
 use crate::udp::OwnSsrc;
+use crate::variants::Pixels;
 
 /// A full socket is waited for as long as pictures are apart, within these bounds.
 const LEAST_PATIENCE: Duration = Duration::from_millis(5);
@@ -38,7 +38,7 @@ pub(super) type Heir = Arc<Mutex<Option<oneshot::Sender<Legacy>>>>;
 
 pub(super) struct Target {
     address: PushAddress,
-    recoder: Option<Recoder>,
+    recoder: Option<Pixels>,
     stream: Arc<Stream>,
     stats: Arc<PushStats>,
     /// Dropped before `link`: who finds RTP's port free finds RTCP's free too.
@@ -88,7 +88,7 @@ impl Target {
         stream: Arc<Stream>,
         address: PushAddress,
         bounds: Bounds,
-        recoder: Option<Recoder>,
+        recoder: Option<Pixels>,
         stats: Arc<PushStats>,
         heir: Heir,
         inherits: Option<oneshot::Receiver<Legacy>>,
@@ -371,7 +371,7 @@ impl Drop for Target {
 fn subscribe(
     stream: &Stream,
     packet_bytes: usize,
-    recoder: Option<&Recoder>,
+    recoder: Option<&Pixels>,
     quality: Option<u8>,
 ) -> DerivedReader<RtpPicture> {
     stream.derive(&RtpBursts { packet_bytes, recoder: recoder.cloned(), quality }, Want::Latest)

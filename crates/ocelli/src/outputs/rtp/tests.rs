@@ -14,6 +14,7 @@ use ocelli_proto::rtp::{Packet, Stamp, jpeg, nal};
 use super::line::Line;
 use super::*;
 use crate::udp::Pair;
+use crate::variants::Rules;
 
 const BASELINE: &[u8] = include_bytes!("../../../../media/testdata/baseline.jpg");
 
@@ -54,8 +55,13 @@ async fn until(mut condition: impl FnMut() -> bool) {
 async fn h264_begins_at_a_keyframe_and_goes_on_with_every_frame() {
     let (stream, mut publisher) = stream(Codec::H264);
     let (socket, address) = receiver();
-    let push =
-        Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()), None);
+    let push = Push::start(
+        &stream,
+        address,
+        RtpOptions::default(),
+        &Pixels::with_program(stream.clone(), "/none".into(), Rules::default()),
+        None,
+    );
     until(|| push.stats().state() == PushState::Sending).await;
     publish(&mut publisher, 0, false, &slice(0x41, 100));
     let key: Bytes = [slice(0x67, 20), slice(0x68, 4), slice(0x65, 3000)].concat().into();
@@ -85,8 +91,13 @@ async fn h264_begins_at_a_keyframe_and_goes_on_with_every_frame() {
 async fn behind_a_damaged_picture_of_h264_nothing_goes_out_up_to_the_next_keyframe() {
     let (stream, mut publisher) = stream(Codec::H264);
     let (socket, address) = receiver();
-    let push =
-        Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()), None);
+    let push = Push::start(
+        &stream,
+        address,
+        RtpOptions::default(),
+        &Pixels::with_program(stream.clone(), "/none".into(), Rules::default()),
+        None,
+    );
     until(|| push.stats().state() == PushState::Sending).await;
     publish(&mut publisher, 0, true, &slice(0x65, 200));
     assert_eq!(next_length(&socket).await, 12 + 200);
@@ -103,8 +114,13 @@ async fn sound_between_the_pictures_is_not_pushed() {
     let sound = Track::audio(Codec::Opus, MediaTime::VIDEO_RATE, std::num::NonZeroU8::MIN, Bytes::new());
     publisher.set_tracks(vec![sound, Track::video(Codec::H264, None, Vec::new())]);
     let (socket, address) = receiver();
-    let push =
-        Push::start(&stream, address, RtpOptions::default(), &Recoder::new(stream.name().clone()), None);
+    let push = Push::start(
+        &stream,
+        address,
+        RtpOptions::default(),
+        &Pixels::with_program(stream.clone(), "/none".into(), Rules::default()),
+        None,
+    );
     until(|| push.stats().state() == PushState::Sending).await;
     for (ticks, kind) in [(0, 0x65), (3000, 0x41), (6000, 0x41)] {
         let time = MediaTime::new(ticks, MediaTime::VIDEO_RATE);
@@ -134,6 +150,7 @@ async fn targets_that_stay_go_on_and_others_end_and_begin() {
             bounds: Bounds { pieces: 4, bytes: 1 << 20 },
             push,
             rtp: RtpOptions::default(),
+            pixels: Rules::default(),
         };
         crate::app::CameraEntry::start(setup)
     };

@@ -27,7 +27,7 @@ use ocelli_proto::rtp::interleaved::{PREFIX_BYTES, prefix};
 use ocelli_proto::rtp::{Stamp, audio};
 
 use crate::outputs::rtp::{Maker, Outcome, RtpBursts, Timeline, usual_payload_type};
-use crate::transcode::Recoder;
+use crate::variants::Pixels;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ pub struct RtspBursts {
     /// How long packets may be, RTP header included.
     pub packet_bytes: usize,
     /// Where JPEGs that RTP cannot carry are encoded anew; without it they are refused.
-    pub recoder: Option<Recoder>,
+    pub recoder: Option<Pixels>,
 }
 
 /// A picture or a frame of sound on its way to the readers. Cloning shares the memory.

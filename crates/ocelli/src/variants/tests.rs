@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ocelli_codec::worker::protocol::{Able, Hello};
+use ocelli_hub::Bounds;
 use ocelli_media::Size;
 use tempfile::TempDir;
 
@@ -13,22 +14,27 @@ use super::*;
 const WISH: Wish = Wish { quality: None, sampling: None, most: Size { width: 2040, height: 2040 } };
 const JPEG: Bytes = Bytes::from_static(b"\xff\xd8 not looked at here");
 
+fn pixels(program: PathBuf) -> Pixels {
+    let camera = Stream::new("cam".parse().unwrap(), Bounds { pieces: 8, bytes: 1 << 20 });
+    Pixels::with_program(camera, program, Rules::default())
+}
+
 /// A way to a script that begins with `hello`.
-fn script(hello: &[u8], rest: &str) -> (Recoder, TempDir) {
+fn script(hello: &[u8], rest: &str) -> (Pixels, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(PROGRAM);
     fs::write(directory.path().join("hello"), hello).unwrap();
     let hello = directory.path().join("hello");
     fs::write(&path, format!("#!/bin/sh\n/bin/cat {}\n{rest}\n", hello.display())).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    (Recoder::with_program("cam".parse().unwrap(), path), directory)
+    (pixels(path), directory)
 }
 
 fn good_hello() -> Vec<u8> {
     Hello::new(Able::default(), "not at all").write()
 }
 
-async fn failure(recoder: &Recoder) -> RecodeFailure {
+async fn failure(recoder: &Pixels) -> Failure {
     let asked = recoder.recode(JPEG, WISH);
     tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap().unwrap_err()
 }
@@ -36,10 +42,10 @@ async fn failure(recoder: &Recoder) -> RecodeFailure {
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named_and_looked_for_again_later() {
     let path = PathBuf::from("/no/such/ocelli-codec");
-    let recoder = Recoder::with_program("cam".parse().unwrap(), path);
+    let recoder = pixels(path);
     let words = "the program /no/such/ocelli-codec is missing: install it beside `ocelli`";
     for _ in 0..3 {
-        assert_eq!(failure(&recoder).await, RecodeFailure::Unavailable(words.into()));
+        assert_eq!(failure(&recoder).await, Failure::Unavailable(words.into()));
     }
     let stats = recoder.stats();
     assert_eq!((stats.failed, stats.starts, stats.cause.as_deref()), (3, 0, Some(words)));
@@ -52,17 +58,17 @@ async fn another_version_and_another_program_are_refused_in_words() {
     let (recoder, _directory) = script(&other.write(), "exec /bin/cat");
     let words =
         format!("`ocelli-codec` is version 0.0.9 and this program {own}: install both from the same release");
-    assert_eq!(failure(&recoder).await, RecodeFailure::Unavailable(words.into()));
+    assert_eq!(failure(&recoder).await, Failure::Unavailable(words.into()));
 
     let other = Hello { protocol: 99, ..Hello::new(Able::default(), "") };
     let (recoder, _directory) = script(&other.write(), "exec /bin/cat");
-    let RecodeFailure::Unavailable(words) = failure(&recoder).await else { panic!("expected a refusal") };
+    let Failure::Unavailable(words) = failure(&recoder).await else { panic!("expected a refusal") };
     assert!(words.contains("speaks protocol 99"), "{words}");
 
     for hello in [&b"Usage: ocelli-codec FILE"[..], b"\0\0\0\x04\x80xyz"] {
         let (recoder, _directory) = script(hello, "exec /bin/cat");
         let words = "the program `ocelli-codec` is another one of this name";
-        assert_eq!(failure(&recoder).await, RecodeFailure::Unavailable(words.into()));
+        assert_eq!(failure(&recoder).await, Failure::Unavailable(words.into()));
         assert_eq!(recoder.stats().starts, 1);
     }
 }
@@ -73,7 +79,7 @@ async fn the_end_names_status_and_last_words() {
     let words = "`ocelli-codec` ended with status 3: out of luck";
     // Twice: after the first loss it is started again at once, after the second it is waited.
     for starts in [1, 2, 2] {
-        assert_eq!(failure(&recoder).await, RecodeFailure::Lost(words.into()));
+        assert_eq!(failure(&recoder).await, Failure::Lost(words.into()));
         assert_eq!(recoder.stats().starts, starts);
     }
 }
@@ -82,7 +88,7 @@ async fn the_end_names_status_and_last_words() {
 async fn a_worker_that_does_not_answer_is_killed() {
     let (recoder, _directory) = script(&good_hello(), "exec /bin/sleep 1000");
     let words = "`ocelli-codec` did not answer within 3 s and was killed";
-    assert_eq!(failure(&recoder).await, RecodeFailure::Lost(words.into()));
+    assert_eq!(failure(&recoder).await, Failure::Lost(words.into()));
     recoder.stop();
 }
 
@@ -94,7 +100,7 @@ async fn a_worker_that_answers_nonsense_is_not_believed() {
         "printf '\\000\\000\\000\\002\\202\\000'",
     ] {
         let (recoder, _directory) = script(&good_hello(), &format!("{answer}; exec /bin/sleep 1000"));
-        let RecodeFailure::Lost(words) = failure(&recoder).await else { panic!("{answer}") };
+        let Failure::Lost(words) = failure(&recoder).await else { panic!("{answer}") };
         assert!(words.starts_with("`ocelli-codec` answered what it should not: a message"), "{words}");
     }
 }
@@ -117,12 +123,12 @@ async fn what_waits_is_bounded_and_the_oldest_goes() {
     let mut overtaken = Vec::new();
     for (number, asked) in asked.into_iter().enumerate() {
         match asked.await.unwrap().unwrap_err() {
-            RecodeFailure::Overtaken => overtaken.push(number),
-            failure => assert_eq!(failure, RecodeFailure::Stopped),
+            Failure::Overtaken => overtaken.push(number),
+            failure => assert_eq!(failure, Failure::Stopped),
         }
     }
     assert!(overtaken.len() >= 2 && overtaken.iter().all(|number| *number < 4), "{overtaken:?}");
-    assert_eq!(recoder.recode(JPEG, WISH).await, Err(RecodeFailure::Stopped));
+    assert_eq!(recoder.recode(JPEG, WISH).await, Err(Failure::Stopped));
     while !recoder.has_stopped() {
         tokio::task::yield_now().await;
     }

@@ -1,0 +1,237 @@
+//! What is asked of a camera's pixels, until its task takes it: the one place where those who ask and the task meet.
+//!
+//! What waits is bounded: of pictures that somebody wants once, beyond [`MOST_WAITING`] the oldest is answered that it was
+//! overtaken; of variants there are as many as the limits allow.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use ocelli_codec::recode::Wish;
+use ocelli_codec::worker::protocol::{Able, OutputId, Still};
+use ocelli_hub::{StatusReader, Stream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::limits::Place;
+use super::shape::{Shape, coding};
+use super::variant::{Hold, Variant};
+use super::{Rules, Unshaped, task};
+use crate::transcode::{Failure, PROGRAM};
+
+/// Pictures of one camera that may wait for its worker: one of each way in which it is wanted, and no user asks for so
+/// many.
+pub const MOST_WAITING: usize = 8;
+
+/// What all who have to do with one camera's pixels share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) camera: Arc<Stream>,
+    pub(super) status: Option<StatusReader>,
+    pub(super) rules: Rules,
+    pub(super) program: Option<PathBuf>,
+    orders: Mutex<Orders>,
+    /// Something new is in the orders.
+    pub(super) wake: Notify,
+    pub(super) numbers: Numbers,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) begun: Vec<Arc<Variant>>,
+    pub(super) ended: Vec<OutputId>,
+    pub(super) variants: HashMap<Shape, Weak<Hold>>,
+    /// The variants that somebody holds, by their names at the worker, and whether each has a place.
+    living: Vec<(OutputId, bool)>,
+    last_id: u16,
+    task: Option<JoinHandle<()>>,
+    pub(super) stopped: bool,
+    /// Why the last picture failed.
+    pub(super) cause: Option<Arc<str>>,
+    /// Why there is no worker until somebody changes something.
+    pub(super) unavailable: Option<Arc<str>>,
+    /// What the last worker could do.
+    pub(super) able: Option<Able>,
+    /// The worker's number in the system.
+    pub(super) process: Option<u32>,
+}
+
+/// A picture that is wanted once.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) picture: Bytes,
+    pub(super) what: What,
+    pub(super) answers: Vec<oneshot::Sender<Made>>,
+}
+
+/// How it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A JPEG as RTP carries it.
+    Recode(Wish),
+    /// A JPEG of a keyframe.
+    Still(Still),
+}
+
+/// What came of it.
+pub(super) type Made = Result<Bytes, Failure>;
+
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) pictures: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) overtaken: AtomicU64,
+    pub(super) starts: AtomicU64,
+    pub(super) lost: AtomicU64,
+}
+
+impl Job {
+    /// Whether it asks the same of the same picture: of the same memory, which is held as long as it is compared.
+    pub(super) fn is(&self, picture: &Bytes, what: What) -> bool {
+        self.what == what && is_same(&self.picture, picture)
+    }
+}
+
+/// Whether both are the same memory.
+pub(super) fn is_same(one: &Bytes, other: &Bytes) -> bool {
+    one.as_ptr() == other.as_ptr() && one.len() == other.len()
+}
+
+impl Shared {
+    pub(super) fn new(
+        camera: Arc<Stream>,
+        status: Option<StatusReader>,
+        rules: Rules,
+        program: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            camera,
+            status,
+            rules,
+            program,
+            orders: Mutex::default(),
+            wake: Notify::new(),
+            numbers: Numbers::default(),
+        }
+    }
+
+    /// A lock whose holders only ever put in and take out: what they leave behind is whole even if one of them panicked.
+    pub(super) fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a picture made, and waits for it.
+    pub(super) async fn make(self: &Arc<Self>, picture: Bytes, what: What) -> Made {
+        let (answer, answered) = oneshot::channel();
+        let overtaken = {
+            let mut orders = self.orders();
+            if orders.stopped {
+                return Err(Failure::Stopped);
+            }
+            match orders.jobs.iter_mut().find(|job| job.is(&picture, what)) {
+                Some(job) => job.answers.push(answer),
+                None => orders.jobs.push_back(Job { picture, what, answers: vec![answer] }),
+            }
+            orders.have_task(self);
+            if orders.jobs.len() > MOST_WAITING { orders.jobs.pop_front() } else { None }
+        };
+        self.wake.notify_one();
+        for answer in overtaken.into_iter().flat_map(|job| job.answers) {
+            self.numbers.overtaken.fetch_add(1, Ordering::Relaxed);
+            let _ = answer.send(Err(Failure::Overtaken));
+        }
+        answered.await.unwrap_or(Err(Failure::Stopped))
+    }
+
+    /// Takes a place for the variant `id`, which needs pixels.
+    pub(super) fn take_place(
+        &self,
+        orders: &mut Orders,
+        id: OutputId,
+        shape: &Shape,
+    ) -> Result<Place, Unshaped> {
+        let impossible = |why: &str| Unshaped::Impossible(format!("there is no `{shape}`: {why}"));
+        let coding = shape.codec.and_then(coding).ok_or_else(|| impossible("nothing here encodes that"))?;
+        if let Some(words) = &orders.unavailable {
+            return Err(impossible(words));
+        }
+        if orders.able.is_some_and(|able| !able.encodes(coding)) {
+            return Err(impossible(&format!("`{PROGRAM}` was built without an encoder of {coding}")));
+        }
+        let most = self.rules.per_camera;
+        if orders.living.iter().filter(|(living, has_place)| *has_place && *living != id).count() >= most {
+            return Err(Unshaped::TooMany { limit: "variants_per_camera", most });
+        }
+        let encoders = &self.rules.encoders;
+        let place = encoders.take().ok_or(Unshaped::TooMany { limit: "encoders", most: encoders.most() })?;
+        orders.living.retain(|(living, _)| *living != id);
+        orders.living.push((id, true));
+        Ok(place)
+    }
+
+    /// Nobody holds this one any more.
+    pub(super) fn let_go(&self, hold: &Hold) {
+        let mut orders = self.orders();
+        // Another of the same shape may have been begun meanwhile.
+        orders.variants.retain(|_, kept| !std::ptr::eq(kept.as_ptr(), hold));
+        orders.living.retain(|(id, _)| *id != hold.variant.id);
+        orders.ended.push(hold.variant.id);
+        drop(orders);
+        *hold.variant.place.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.wake.notify_one();
+    }
+}
+
+impl Orders {
+    /// Has the task run that fulfils them.
+    pub(super) fn have_task(&mut self, shared: &Arc<Shared>) {
+        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.task = Some(tokio::spawn(task::run(shared.clone())));
+        }
+    }
+
+    /// The task ends, unless something has come just now. Whoever asks from here on has another started.
+    pub(super) fn may_end(&mut self) -> bool {
+        let may = self.jobs.is_empty() && self.begun.is_empty();
+        if may {
+            self.task = None;
+            self.process = None;
+            self.ended.clear();
+        }
+        may
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+        self.jobs.clear();
+        self.begun.clear();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
+    /// Somebody holds the variant `id`.
+    pub(super) fn lives(&mut self, id: OutputId) {
+        if !self.living.iter().any(|(living, _)| *living == id) {
+            self.living.push((id, false));
+        }
+    }
+
+    /// A name at the worker that no other variant has.
+    pub(super) fn fresh_id(&mut self) -> OutputId {
+        loop {
+            self.last_id = self.last_id.wrapping_add(1);
+            let id = OutputId(self.last_id);
+            if !self.living.iter().any(|(living, _)| *living == id) {
+                return id;
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A variant as its task has it: where its pictures go, which of the camera's it wants, and how they are described.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use ocelli_codec::worker::protocol::{Coding, Piece};
+use ocelli_hub::{DropReason, Publisher};
+use ocelli_media::{
+    Codec, Frame, ParameterSets, Size, Track, TrackId, Tracks, audio_track, nal_units, video_track,
+};
+use tokio::time::Instant;
+
+use super::grid::Grid;
+use super::shape::{self, Shape};
+use super::variant::{Missed, Variant};
+
+/// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
+const KEYFRAME_APART: Duration = Duration::from_millis(500);
+
+/// A variant at work.
+pub(super) struct Output {
+    pub(super) variant: Arc<Variant>,
+    pub(super) publisher: Publisher,
+    pub(super) way: Way,
+    grid: Grid,
+    /// What its stream was said to be.
+    tracks: Option<Tracks>,
+    sets: ParameterSets,
+    wants_key: bool,
+    last_key: Option<Instant>,
+}
+
+/// How its pictures come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// What the camera gives is not known yet.
+    Unknown,
+    /// They are the camera's own.
+    Own,
+    /// The worker makes them.
+    Made(Coding),
+    /// They cannot be made, which its readers were told.
+    Nothing,
+}
+
+/// A frame that the worker was given, for the pictures that it makes of it.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) number: u32,
+    pub(super) frame: Frame,
+}
+
+impl Output {
+    /// `None` if its stream has another publisher.
+    pub(super) fn new(variant: Arc<Variant>) -> Option<Self> {
+        let publisher = variant.stream.publish()?;
+        let grid = Grid::new(variant.shape.fps);
+        Some(Self {
+            variant,
+            publisher,
+            way: Way::Unknown,
+            grid,
+            tracks: None,
+            sets: ParameterSets::new(Codec::H264),
+            wants_key: false,
+            last_key: None,
+        })
+    }
+
+    /// What the worker makes of the camera's pictures for it.
+    pub(super) fn coding(&self) -> Option<Coding> {
+        match self.way {
+            Way::Made(coding) => Some(coding),
+            _ => None,
+        }
+    }
+
+    /// How its pictures come of what the camera gives, as far as that can be told without a place.
+    pub(super) fn way_from(&self, track: &Track) -> Way {
+        let Shape { codec, .. } = self.variant.shape.of(track);
+        match codec.and_then(shape::coding) {
+            _ if self.variant.shape.is_given_by(track) => Way::Own,
+            Some(coding) => Way::Made(coding),
+            None => Way::Nothing,
+        }
+    }
+
+    /// Whether its viewers can be shown notices.
+    pub(super) fn shows_notices(&self) -> bool {
+        let codec = match &self.tracks {
+            Some(tracks) => video_track(tracks).map(|track| track.codec),
+            None => self.variant.shape.codec,
+        };
+        codec == Some(Codec::Jpeg)
+    }
+
+    /// The size of its pictures, where it is known; `camera` is that of the camera's.
+    pub(super) fn size(&self, camera: Option<Size>) -> Option<Size> {
+        let own = self.tracks.as_deref().and_then(video_track).and_then(|track| track.size);
+        own.or_else(|| camera.map(|camera| self.variant.shape.size(camera, Codec::Jpeg)))
+    }
+
+    /// Whether a picture of the camera is wanted at this rate, and it is given.
+    pub(super) fn takes(&mut self, frame: &Frame) -> bool {
+        self.grid.keeps(micros(frame))
+    }
+
+    /// Whether a picture of the camera that it is not given would have been wanted at this rate.
+    pub(super) fn would_take(&self, frame: &Frame) -> bool {
+        self.grid.would_keep(micros(frame))
+    }
+
+    /// Whether the picture that is made next should be a keyframe, because somebody has asked for one.
+    pub(super) fn take_keyframe_wanted(&mut self, now: Instant) -> bool {
+        self.wants_key |= self.publisher.is_keyframe_wanted();
+        let is_due = self.last_key.is_none_or(|last| now.duration_since(last) >= KEYFRAME_APART);
+        let takes = self.wants_key && is_due;
+        if takes {
+            self.wants_key = false;
+            self.last_key = Some(now);
+        }
+        takes
+    }
+
+    /// Passes on what the camera gives.
+    pub(super) fn pass(&mut self, frame: Frame, tracks: &Tracks) {
+        if frame.is_picture() {
+            self.variant.numbers.wanted();
+            self.describe(tracks);
+            self.variant.numbers.came_out(frame.captured, SystemTime::now());
+        } else if self.tracks.is_none() {
+            return;
+        }
+        self.publisher.push(frame);
+    }
+
+    /// Passes on sound that goes with pictures that are made.
+    pub(super) fn pass_sound(&mut self, frame: Frame) {
+        if self.tracks.as_deref().and_then(audio_track).is_some() {
+            self.publisher.push(frame);
+        }
+    }
+
+    /// Publishes a picture that the worker has made of `shown`. Whether it is one.
+    pub(super) fn publish(
+        &mut self,
+        piece: &Piece,
+        data: Bytes,
+        shown: &Shown,
+        camera: &Tracks,
+        now: Instant,
+    ) -> bool {
+        let Some(coding) = self.coding().filter(|coding| is_sound(*coding, piece.size, &data)) else {
+            self.publisher.dropped(1, DropReason::Damaged);
+            self.variant.numbers.missed(1, Missed::Damaged);
+            return false;
+        };
+        let key = piece.key || coding != Coding::H264;
+        if key && coding == Coding::H264 {
+            self.last_key = Some(now);
+            self.sets.take_all(&data);
+        }
+        if key && !self.is_described(coding, piece.size, camera) {
+            let sets = if coding == Coding::H264 { self.sets.units() } else { Vec::new() };
+            let video = Track::video(codec(coding), Some(piece.size), sets);
+            let tracks = [Some(video), audio_track(camera).cloned()].into_iter().flatten().collect();
+            self.describe(&tracks);
+        }
+        let numbers = &self.variant.numbers;
+        let us = |micros: u32| Duration::from_micros(micros.into());
+        numbers.made(us(piece.scale_us), us(piece.encode_us));
+        numbers.came_out(shown.frame.captured, SystemTime::now());
+        self.publisher.push(Frame { track: TrackId::VIDEO, key, data, ..shown.frame });
+        true
+    }
+
+    /// Whether its stream was said to be of such pictures, with the camera's sound.
+    fn is_described(&self, coding: Coding, size: Size, camera: &Tracks) -> bool {
+        let Some(tracks) = &self.tracks else { return false };
+        let same_video = video_track(tracks).is_some_and(|track| {
+            let same_sets = coding != Coding::H264 || self.sets.are(&track.parameter_sets);
+            track.codec == codec(coding) && track.size == Some(size) && same_sets
+        });
+        same_video && audio_track(tracks) == audio_track(camera)
+    }
+
+    fn describe(&mut self, tracks: &Tracks) {
+        if self.tracks.as_ref() != Some(tracks) {
+            self.publisher.set_tracks(tracks.clone());
+            self.tracks = Some(tracks.clone());
+        }
+    }
+}
+
+fn codec(coding: Coding) -> Codec {
+    match coding {
+        Coding::Jpeg => Codec::Jpeg,
+        Coding::H264 => Codec::H264,
+        Coding::Rgb24 => Codec::Rgb24,
+        Coding::Yuv420 => Codec::Yuv420,
+    }
+}
+
+/// When a picture is shown, in microseconds of its own clock.
+pub(super) fn micros(frame: &Frame) -> i64 {
+    const MICROS: std::num::NonZeroU32 = std::num::NonZeroU32::new(1_000_000).expect("not zero");
+    frame.time.rescale(MICROS).ticks()
+}
+
+/// Whether what a worker gives has the form that frames have. It decodes strangers' bytes, and is believed as little.
+fn is_sound(coding: Coding, size: Size, data: &[u8]) -> bool {
+    let (width, height) = (usize::from(size.width), usize::from(size.height));
+    if width == 0 || height == 0 {
+        return false;
+    }
+    match coding {
+        Coding::Jpeg => data.starts_with(&[0xFF, 0xD8]) && data.ends_with(&[0xFF, 0xD9]),
+        Coding::H264 => {
+            let bytes: usize = nal_units(data).map(|unit| unit.len() + 4).sum();
+            bytes == data.len() && nal_units(data).all(|unit| !unit.is_empty()) && bytes > 0
+        }
+        Coding::Rgb24 => data.len() == width * height * 3,
+        Coding::Yuv420 => data.len() == width * height + 2 * width.div_ceil(2) * height.div_ceil(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_the_form_of_a_picture_is_none() {
+        let size = Size { width: 3, height: 3 };
+        for (coding, good, bad) in [
+            (Coding::Jpeg, &b"\xff\xd8..\xff\xd9"[..], &b"\xff\xd8.."[..]),
+            (Coding::H264, b"\0\0\0\x01\x65\0\0\0\x02ab", b"\0\0\0\x01\x65\0\0\0\x03ab"),
+            (Coding::Rgb24, &[0; 27], &[0; 26]),
+            (Coding::Yuv420, &[0; 17], &[0; 13]),
+        ] {
+            assert!(is_sound(coding, size, good), "{coding}");
+            assert!(!is_sound(coding, size, bad) && !is_sound(coding, size, b""), "{coding}");
+            assert!(!is_sound(coding, Size { width: 0, height: 3 }, good), "{coding}");
+        }
+        assert!(!is_sound(Coding::H264, size, b"\0\0\0\0"));
+    }
+}

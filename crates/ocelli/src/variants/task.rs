@@ -1,0 +1,279 @@
+//! The task that has a camera's worker: gives it what somebody wants once and what the variants want of each picture, puts
+//! what comes of it where it belongs, and ends it when nothing has been wanted for a while.
+//!
+//! It waits for nothing but what happens next, so that a worker that is slow, hangs or is started again holds up neither
+//! the variants that need none nor what is asked meanwhile.
+
+mod feed;
+mod jobs;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ocelli_codec::worker::protocol::{Answer, Hello, NoteKind, OutputId, Request};
+use ocelli_hub::{Closed, Item, Subscriber};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use self::feed::Feed;
+use self::jobs::Jobs;
+use super::notices::{self, Away, Notices};
+use super::orders::{Made, Shared};
+use super::output::Way;
+use crate::transcode::{Event, Failure, Head, Link};
+
+/// How long a worker is kept after its last use: as long as a camera without viewers.
+const IDLE: Duration = Duration::from_secs(10);
+/// How often it is looked whether there is a notice to show, or a worker may be tried again.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Works until nothing has been wanted for [`IDLE`].
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut task = Task::new(shared);
+    while !task.may_end() {
+        task.turn().await;
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    link: Link,
+    /// What the worker owes an answer for, in the order in which it was asked.
+    asked: VecDeque<Asked>,
+    jobs: Jobs,
+    feed: Feed,
+    notices: Notices,
+    /// Why there is no worker, while there is none that was wanted.
+    away: Option<Arc<str>>,
+    last_use: Instant,
+    look: Interval,
+    number: u32,
+}
+
+/// A question to the worker.
+enum Asked {
+    /// One picture, for somebody.
+    Job(u32),
+    /// A picture of the stream.
+    Frame {
+        number: u32,
+        /// For how many outputs.
+        wanted: usize,
+    },
+}
+
+impl Task {
+    fn new(shared: Arc<Shared>) -> Self {
+        let name = shared.camera.name().clone();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            link: Link::new(name.clone(), shared.program.clone()),
+            asked: VecDeque::new(),
+            jobs: Jobs::default(),
+            feed: Feed::new(shared.clone()),
+            notices: Notices::new(name.to_string(), shared.status.clone(), shared.rules.on_lost),
+            away: None,
+            last_use: Instant::now(),
+            look,
+            number: 0,
+            shared,
+        }
+    }
+
+    /// Whether nothing is left to do, and nothing will be.
+    fn may_end(&mut self) -> bool {
+        let is_idle = self.feed.outputs.is_empty() && self.jobs.is_empty() && self.asked.is_empty();
+        if !is_idle {
+            self.last_use = Instant::now();
+        }
+        is_idle && self.last_use.elapsed() >= IDLE && self.shared.orders().may_end()
+    }
+
+    /// Does all that can be done, and waits for something to happen.
+    async fn turn(&mut self) {
+        self.take_orders();
+        self.feed.read_all();
+        self.give();
+        let shared = self.shared.clone();
+        tokio::select! {
+            biased;
+            event = self.link.next() => self.take_event(event),
+            () = shared.wake.notified() => {}
+            item = next_of(&mut self.feed.input) => self.feed.take(item),
+            _ = self.look.tick() => self.look_around().await,
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let (begun, ended, jobs) = {
+            let mut orders = self.shared.orders();
+            let jobs = std::mem::take(&mut orders.jobs);
+            (std::mem::take(&mut orders.begun), std::mem::take(&mut orders.ended), jobs)
+        };
+        for job in jobs {
+            self.jobs.add(job, &self.shared);
+        }
+        self.feed.begin(begun);
+        for id in ended {
+            if self.feed.end(id) {
+                self.link.send(Head::Other(Request::write_end(id)), Bytes::new(), false);
+            }
+        }
+    }
+
+    /// Gives the worker what there is for it, and has one started where there is none.
+    fn give(&mut self) {
+        let wants_worker = !self.jobs.is_empty() || self.feed.is_decoding();
+        if !self.link.is_ready() {
+            if wants_worker {
+                self.have_worker();
+            }
+            return;
+        }
+        while let Some((number, head, picture)) = self.jobs.next(&mut self.number) {
+            self.asked.push_back(Asked::Job(number));
+            self.link.send(head, picture, true);
+        }
+        for head in self.feed.introductions() {
+            self.link.send(Head::Other(head), Bytes::new(), false);
+        }
+        while let Some((number, wanted, head, picture)) = self.feed.next(&mut self.number) {
+            self.asked.push_back(Asked::Frame { number, wanted });
+            self.link.send(head, picture, true);
+        }
+    }
+
+    fn have_worker(&mut self) {
+        match self.link.start() {
+            Ok(true) => {
+                self.shared.numbers.starts.fetch_add(1, Ordering::Relaxed);
+                self.shared.orders().process = self.link.process_id();
+            }
+            Ok(false) => {}
+            Err(failure) => {
+                self.jobs.fail(&failure, &self.shared);
+                self.without_worker(&failure);
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Ready(hello) => self.greet(&hello),
+            Event::Answer(answer, message) => {
+                if let Err(why) = self.take_answer(answer, &message) {
+                    self.link.disbelieve(why);
+                }
+            }
+            Event::Lost(failure) => {
+                self.shared.numbers.lost.fetch_add(1, Ordering::Relaxed);
+                self.shared.orders().process = None;
+                self.asked.clear();
+                self.jobs.lost(&failure, &self.shared);
+                self.without_worker(&failure);
+            }
+        }
+    }
+
+    fn greet(&mut self, hello: &Hello) {
+        tracing::debug!(camera = %self.shared.camera.name(), "a worker is there ({})", hello.words);
+        {
+            let mut orders = self.shared.orders();
+            orders.able = Some(hello.able);
+            orders.unavailable = None;
+        }
+        if self.away.take().is_some() {
+            tracing::info!(camera = %self.shared.camera.name(), "pictures are made again");
+        }
+        self.feed.introduce();
+    }
+
+    /// There is none to be had now, or the one there was is gone.
+    fn without_worker(&mut self, failure: &Failure) {
+        self.feed.lost();
+        let words: Arc<str> = failure.to_string().into();
+        if let Failure::Unavailable(words) = failure {
+            self.shared.orders().unavailable = Some(words.clone());
+        }
+        if self.feed.is_decoding() && self.away.as_ref() != Some(&words) {
+            tracing::warn!(camera = %self.shared.camera.name(), "no pictures are made for its variants: {words}");
+        }
+        self.away = Some(words);
+    }
+
+    /// What the worker says. `Err` if it is not to be believed.
+    fn take_answer(&mut self, answer: Answer, message: &Bytes) -> Result<(), &'static str> {
+        match answer {
+            Answer::Piece(piece) => self.feed.take_piece(&piece, message.slice(Answer::PIECE_HEAD_BYTES..)),
+            Answer::Note { id, kind, words } => {
+                self.take_note(id, kind, words);
+                Ok(())
+            }
+            Answer::Done { number, outcome, decode_us, outputs_us } => match self.asked.pop_front() {
+                Some(Asked::Frame { number: asked, wanted }) if asked == number => {
+                    let us = |micros: u32| Duration::from_micros(micros.into());
+                    self.feed.done(wanted, outcome, us(decode_us), us(outputs_us));
+                    Ok(())
+                }
+                _ => Err("a frame is done that was not its next"),
+            },
+            Answer::Picture { number, .. } => {
+                self.take_made(number, &Ok(message.slice(Answer::PICTURE_HEAD_BYTES..)))
+            }
+            Answer::Refused { number, reason } => {
+                self.take_made(number, &Err(Failure::Refused(reason.into())))
+            }
+        }
+    }
+
+    fn take_made(&mut self, number: u32, made: &Made) -> Result<(), &'static str> {
+        match self.asked.pop_front() {
+            Some(Asked::Job(asked)) if asked == number => {
+                self.jobs.made(number, made, &self.shared);
+                Ok(())
+            }
+            _ => Err("a picture that was not its next"),
+        }
+    }
+
+    fn take_note(&mut self, id: OutputId, kind: NoteKind, words: String) {
+        let Some(output) = self.feed.outputs.iter_mut().find(|output| output.variant.id == id) else {
+            return;
+        };
+        let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
+        match kind {
+            NoteKind::Way => output.variant.numbers.path(words),
+            NoteKind::Warning => {
+                tracing::warn!(%camera, "variant `{shape}`: {words}");
+                output.variant.numbers.note(Some(words));
+            }
+            NoteKind::Ended => {
+                tracing::warn!(%camera, "variant `{shape}` has ended: {words}");
+                output.variant.numbers.note(Some(words));
+                output.way = Way::Nothing;
+                output.publisher.send_away();
+            }
+        }
+    }
+
+    /// Shows a notice if one is due.
+    async fn look_around(&mut self) {
+        let away = self.away.clone().filter(|_| self.feed.is_decoding() && !self.link.is_ready());
+        let away = away.map(|cause| Away { cause, retry_in: self.link.retry_in() });
+        if let Some(lost) = self.notices.due(away, std::time::Instant::now()) {
+            let size = self.feed.camera_size();
+            notices::show(lost, &mut self.feed.outputs, size).await;
+        }
+    }
+}
+
+/// The next item of the camera; never, while nobody reads it.
+async fn next_of(input: &mut Option<Subscriber>) -> Result<Item, Closed> {
+    match input {
+        Some(input) => input.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,184 @@
+//! One variant: its stream, the place that it takes, and its numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use ocelli_codec::worker::protocol::OutputId;
+use ocelli_hub::Stream;
+
+use super::limits::Place;
+use super::orders::Shared;
+use super::shape::Shape;
+use crate::histogram::Histogram;
+use crate::viewers::Latency;
+
+/// A variant of a camera's stream, as its readers and the task that fills it share it.
+#[derive(Debug)]
+pub(super) struct Variant {
+    /// Its name at the worker.
+    pub(super) id: OutputId,
+    /// What was asked.
+    pub(super) shape: Shape,
+    /// Where its pictures are.
+    pub(super) stream: Arc<Stream>,
+    /// What it takes of the limits, once it is known to need pixels.
+    pub(super) place: Mutex<Option<Place>>,
+    pub(super) numbers: Numbers,
+}
+
+/// What keeps a variant: when nobody holds one any more, it ends.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) variant: Arc<Variant>,
+    pub(super) shared: Weak<Shared>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.let_go(self);
+        }
+    }
+}
+
+/// Why a picture that was wanted did not come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// It was older than is allowed, or a newer one was there.
+    Late,
+    /// It needs one that was not decoded: a keyframe has not come since.
+    NeedsKeyframe,
+    /// It could not be decoded, or what came of it is no picture.
+    Damaged,
+    /// There was no worker.
+    NoWorker,
+}
+
+impl Missed {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Late, Self::NeedsKeyframe, Self::Damaged, Self::NoWorker];
+
+    /// One word for it, as `/stats` and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::NeedsKeyframe => "needs_keyframe",
+            Self::Damaged => "damaged",
+            Self::NoWorker => "no_worker",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    wanted: AtomicU64,
+    missed: [AtomicU64; Missed::ALL.len()],
+    said: Mutex<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    path: Option<String>,
+    note: Option<String>,
+    decode: Mean,
+    scale: Mean,
+    encode: Mean,
+    latency: Histogram,
+}
+
+/// A mean that follows what changes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean(Option<Duration>);
+
+impl Mean {
+    fn add(&mut self, value: Duration) {
+        self.0 = Some(self.0.map_or(value, |mean| (mean * 15 + value) / 16));
+    }
+}
+
+/// A variant's numbers at a time.
+#[derive(Clone, Debug)]
+pub struct VariantStats {
+    /// What was asked, as the parameters of an address say it.
+    pub shape: String,
+    /// The way of a picture through it, in words, once that is known.
+    pub path: Option<String>,
+    /// What its owner should know of it: what was asked and could not be had.
+    pub note: Option<String>,
+    /// How many hold it.
+    pub viewers: usize,
+    /// Its stream: pictures that came out, their bytes, rate and size.
+    pub stream: ocelli_hub::StreamStats,
+    /// Pictures of the camera that were wanted for it.
+    pub wanted: u64,
+    /// Those of them that did not come out, by reason.
+    pub missed: [(Missed, u64); Missed::ALL.len()],
+    /// What decoding a picture takes the worker, once for all variants of the camera.
+    pub decode: Option<Duration>,
+    /// What scaling and turning a picture takes.
+    pub scale: Option<Duration>,
+    /// What encoding a picture takes.
+    pub encode: Option<Duration>,
+    /// From the camera's taking a picture to its being there in this shape.
+    pub latency: Latency,
+}
+
+impl Variant {
+    pub(super) fn stats(self: &Arc<Self>, viewers: usize) -> VariantStats {
+        let said = self.numbers.said();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        VariantStats {
+            shape: self.shape.to_string(),
+            path: said.path.clone(),
+            note: said.note.clone(),
+            viewers,
+            stream: self.stream.stats(),
+            wanted: load(&self.numbers.wanted),
+            missed: Missed::ALL.map(|reason| (reason, load(&self.numbers.missed[reason as usize]))),
+            decode: said.decode.0,
+            scale: said.scale.0,
+            encode: said.encode.0,
+            latency: Latency::of(&said.latency),
+        }
+    }
+}
+
+impl Numbers {
+    /// A lock whose holders only ever assign: what they leave behind is whole even if one of them panicked.
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wanted(&self) {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn missed(&self, pictures: u64, why: Missed) {
+        self.missed[why as usize].fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    pub(super) fn path(&self, path: String) {
+        self.said().path = Some(path);
+    }
+
+    pub(super) fn note(&self, note: Option<String>) {
+        self.said().note = note;
+    }
+
+    pub(super) fn decoded(&self, took: Duration) {
+        self.said().decode.add(took);
+    }
+
+    pub(super) fn made(&self, scale: Duration, encode: Duration) {
+        let mut said = self.said();
+        said.scale.add(scale);
+        said.encode.add(encode);
+    }
+
+    pub(super) fn came_out(&self, captured: Option<SystemTime>, now: SystemTime) {
+        if let Some(latency) = captured.and_then(|captured| now.duration_since(captured).ok()) {
+            self.said().latency.add(latency);
+        }
+    }
+}
