@@ -7,10 +7,13 @@ counts is the ratio within a round, and the median of those. Writes results.json
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 
 import clips
+import pixels
+import pixels_tables
 import rtp
 import rtp_tables
 import rtsp
@@ -20,7 +23,7 @@ from rows import FLOOR, Bench
 from servers import GStreamer, Ocelli, available
 
 HTTP_ROWS = ["cpu-1", "cpu-10", "cpu-100", "many", "latency", "memory", "slow", "first", "glass"]
-ROWS = HTTP_ROWS + rtp.ROWS + rtsp.ROWS
+ROWS = HTTP_ROWS + rtp.ROWS + rtsp.ROWS + pixels.ROWS
 
 
 def main() -> None:
@@ -32,14 +35,15 @@ def main() -> None:
     bench = Bench(options.seconds, options.warmup, options.floor.split())
     rtp_bench = rtp.RtpBench(options.seconds, options.warmup)
     rtsp_bench = rtsp.RtspBench(options.seconds, options.warmup, options.churn)
+    pixels_bench = pixels.PixelsBench(options.seconds, options.warmup)
     servers = [server for server in found if not options.only or server.name in options.only]
     results: dict[str, dict[str, list]] = {}
     for round_ in range(options.rounds):
         for row in options.rows:
             progress = f"round {round_ + 1}/{options.rounds}"
-            if row in rtp.ROWS + rtsp.ROWS:
-                takers = (rtp_bench if row in rtp.ROWS else rtsp_bench).takers(row, options.only)
-                for name, take in takers:
+            own_takers = [(rtp, rtp_bench), (rtsp, rtsp_bench), (pixels, pixels_bench)]
+            if taking := next((taking for rows, taking in own_takers if row in rows.ROWS), None):
+                for name, take in taking.takers(row, options.only):
                     measure(take, row, name, results, progress, options.patience)
                 continue
             for server in [FLOOR, *servers]:
@@ -55,13 +59,15 @@ def measure(take, row: str, name: str, results: dict, progress: str, patience: f
     start = time.monotonic()
     try:
         figures = take()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         figures = {"error": str(error)}
     results.setdefault(row, {}).setdefault(name, []).append(figures)
     if row in rtp.ROWS:
         words = rtp_tables.brief(figures)
     elif row in rtsp.ROWS:
         words = rtsp_tables.brief(figures)
+    elif row in pixels.ROWS:
+        words = pixels_tables.brief(figures)
     else:
         words = tables.brief(row, figures)
     print(f"{progress}, {row}, {name}: {words} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
@@ -130,7 +136,8 @@ def write(options, bench: Bench, results: dict, missing: list[str]) -> str:
         "left_out": missing,
     }
     (clips.CACHE / "results.json").write_text(json.dumps({"about": about, "results": results}, indent=1))
-    text = "\n\n".join([tables.markdown(about, results).rstrip(), *rtp_tables.sections(results), *rtsp_tables.sections(results)]) + "\n"
+    sections = [*rtp_tables.sections(results), *rtsp_tables.sections(results), *pixels_tables.sections(results)]
+    text = "\n\n".join([tables.markdown(about, results).rstrip(), *sections]) + "\n"
     (clips.CACHE / "results.md").write_text(text)
     return text
 
