@@ -88,6 +88,33 @@ impl Turn {
             Self::Transverse => Self::Clockwise,
         }
     }
+
+    /// What becomes of a picture that is turned so first, and then as `next` has it.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let quarter = |turn: Self| match turn {
+            Self::None => Self::Clockwise,
+            Self::Clockwise => Self::Half,
+            Self::Half => Self::Counterclockwise,
+            Self::Counterclockwise => Self::None,
+            Self::LeftRight => Self::Transverse,
+            Self::Transverse => Self::TopBottom,
+            Self::TopBottom => Self::Transposed,
+            Self::Transposed => Self::LeftRight,
+        };
+        let (quarters, mirrors) = match next {
+            Self::None => (0, false),
+            Self::Clockwise => (1, false),
+            Self::Half => (2, false),
+            Self::Counterclockwise => (3, false),
+            Self::LeftRight => (0, true),
+            Self::Transposed => (1, true),
+            Self::TopBottom => (2, true),
+            Self::Transverse => (3, true),
+        };
+        let turned = (0..quarters).fold(self, |turn, _| quarter(turn));
+        if mirrors { turned.mirrored() } else { turned }
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_name_the_ways_and_mirroring_is_what_it_says() {
+    fn numbers_name_the_ways_and_what_follows_on_one_is_what_it_says() {
         for (number, turn) in Turn::ALL.into_iter().enumerate() {
             assert_eq!((turn.number(), Turn::from_number(number as u8)), (number as u8, Some(turn)));
             for at in [(0, 0), (1, 0), (2, 1)] {
@@ -118,6 +145,14 @@ mod tests {
                 assert_eq!(pixel(turn.upside_down(), at), (x, 2 - y), "{turn:?}");
             }
             assert_eq!(turn.swaps_sides(), pixel(turn, (1, 0)).0 != 1, "{turn:?}");
+        }
+        for first in Turn::ALL {
+            for second in Turn::ALL {
+                for at in [(0, 0), (1, 0), (2, 1)] {
+                    let both = pixel(second, pixel(first, at));
+                    assert_eq!(pixel(first.then(second), at), both, "{first:?} {second:?}");
+                }
+            }
         }
         assert_eq!(Turn::from_number(8), None);
         assert_eq!(Turn::Clockwise.of(Size { width: 4, height: 3 }), Size { width: 3, height: 4 });
