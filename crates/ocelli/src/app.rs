@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName};
+use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName, Want};
+use ocelli_media::Tracks;
 
+use crate::config::PixelOptions;
 use crate::connections::Connections;
 use crate::notice;
 use crate::outputs::rtp::{Push, PushAddress, Reencode, RtpOptions};
@@ -39,6 +41,7 @@ pub struct CameraEntry {
     stage: Option<Arc<Stage>>,
     rtp: RtpOptions,
     pixels: Pixels,
+    pixel_options: PixelOptions,
     pushes: Mutex<Vec<Arc<Push>>>,
 }
 
@@ -64,6 +67,8 @@ pub struct CameraSetup {
     pub rtp: RtpOptions,
     /// What holds for its variants.
     pub pixels: Rules,
+    /// How its pictures are made anew, where they are.
+    pub pixel_options: PixelOptions,
 }
 
 impl CameraEntry {
@@ -85,6 +90,7 @@ impl CameraEntry {
             stage: setup.stage,
             rtp: setup.rtp,
             pixels,
+            pixel_options: setup.pixel_options,
             pushes: Mutex::default(),
         };
         entry.set_push(setup.push);
@@ -104,6 +110,32 @@ impl CameraEntry {
     /// Its pictures.
     pub fn stream(&self) -> &Arc<Stream> {
         self.camera.stream()
+    }
+
+    /// How its pictures are made anew, where they are.
+    pub fn pixel_options(&self) -> &PixelOptions {
+        &self.pixel_options
+    }
+
+    /// What its source gives, once it has said so: waited for as long as `patience`. Counts as one who watches meanwhile.
+    ///
+    /// Must be called within a tokio runtime.
+    pub async fn tracks_within(&self, patience: Duration) -> Option<Arc<Tracks>> {
+        /// Between two looks.
+        const LOOK: Duration = Duration::from_millis(20);
+        let known = || self.stream().stats().tracks;
+        if let Some(tracks) = known() {
+            return Some(tracks);
+        }
+        let _demand = self.stream().subscribe(Want::Latest);
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match known() {
+                None if tokio::time::Instant::now() < deadline => {}
+                tracks => return tracks,
+            }
+        }
     }
 
     /// Its pictures in `shape`: its own stream where that is what it gives already, else one that is shared by all who ask

@@ -135,11 +135,12 @@ async fn serve_rtsp(listener: Option<TcpListener>, app: &Arc<App>, config: &Conf
 fn start(config: &Config) -> Arc<App> {
     let cameras = config.cameras.iter().filter(|camera| camera.enabled);
     let bounds = Bounds { pieces: config.limits.buffer_size, bytes: RING_BYTES };
-    let encoders = Encoders::new(16);
+    let encoders = Encoders::new(config.limits.encoders);
     let pixels = |camera: &CameraConfig| Rules {
         encoders: encoders.clone(),
+        per_camera: config.limits.variants_per_camera,
+        max_latency: camera.pixels.max_latency,
         on_lost: camera.on_lost,
-        ..Rules::default()
     };
     Arc::new(App {
         cameras: cameras
@@ -165,6 +166,7 @@ fn setup(camera: &CameraConfig, bounds: Bounds, rtp: RtpOptions, pixels: Rules) 
         push: camera.push.clone(),
         rtp,
         pixels,
+        pixel_options: camera.pixels.clone(),
     }
 }
 

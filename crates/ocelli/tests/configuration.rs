@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ocelli::capture::{Machine, System};
 use ocelli::cli::ServeArgs;
-use ocelli::config::keys::{CAMERA, Key, Kind, TABLES, Table};
+use ocelli::config::keys::{CAMERA, Key, Kind, TABLES, Table, VARIANT};
 use ocelli::config::{Config, Surroundings, from_text, load, schema};
 
 /// A machine with every camera program.
@@ -109,7 +109,7 @@ fn the_schema_kept_with_the_documents_is_current() {
 #[test]
 fn every_key_is_documented_with_its_range_and_default() {
     let document = text("docs/configuration.md");
-    for table in TABLES.iter().chain([&CAMERA]) {
+    for table in TABLES.iter().chain([&CAMERA, &VARIANT]) {
         let expected = documented(table);
         assert!(document.contains(&expected), "docs/configuration.md should hold these lines:\n{expected}");
     }
@@ -147,6 +147,15 @@ fn described(key: &Key) -> (String, String) {
         Kind::Choice(words) => {
             let words: Vec<String> = words.iter().map(|word| code(&format!("\"{word}\""))).collect();
             (words.join(", "), words[0].clone())
+        }
+        Kind::Number(least, most) => (format!("{least} to {most}"), String::new()),
+        Kind::OneOf(numbers) => {
+            let numbers: Vec<String> = numbers.iter().map(|number| code(&number.to_string())).collect();
+            (numbers.join(", "), numbers[0].clone())
+        }
+        Kind::Words(words) => {
+            let words: Vec<String> = words.iter().map(|word| code(&format!("\"{word}\""))).collect();
+            (format!("list of {}", words.join(", ")), "`[]`".into())
         }
         Kind::Texts => ("list of texts".into(), "`[]`".into()),
         Kind::TextOrInteger => ("text or whole number".into(), String::new()),

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use ocelli_media::Turn;
+
 /// One of the eight ways a picture can lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flip {
@@ -46,6 +48,12 @@ impl Flip {
     /// What [`from_str`](Flip::from_str) takes, in words.
     pub const EXPECTED: &'static str = "none, clockwise, rotate-180, counterclockwise, horizontal-flip, \
          vertical-flip, upper-left-diagonal, upper-right-diagonal, their numbers 0 to 7, or 90, 180, 270";
+
+    /// The same for pictures that are turned here.
+    pub fn turn(self) -> Turn {
+        // Both have GStreamer's numbers.
+        Turn::from_number(self as u8).expect("there are as many turns as ways")
+    }
 
     fn way(self) -> &'static (Flip, &'static str, &'static str, &'static str) {
         &WAYS[self as usize]
@@ -100,7 +108,7 @@ mod tests {
     #[test]
     fn every_way_has_its_own_row() {
         for (index, (flip, name, ..)) in WAYS.iter().enumerate() {
-            assert_eq!(*flip as usize, index);
+            assert_eq!((*flip as usize, usize::from(flip.turn().number())), (index, index));
             assert_eq!(name.parse(), Ok(*flip));
             assert_eq!(index.to_string().parse(), Ok(*flip));
         }

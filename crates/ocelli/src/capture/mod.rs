@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use ocelli_media::Turn;
+
 use crate::sources::KINDS;
 
 mod flip;
@@ -89,16 +91,21 @@ pub struct Choice {
     pub source: String,
     /// What of the request this machine cannot do, in sentences.
     pub notes: Vec<String>,
+    /// How its pictures are still to be turned.
+    pub turn: Turn,
+}
+
+impl Choice {
+    /// Whose pictures are as they should be.
+    fn whole(source: impl Into<String>) -> Self {
+        Self { source: source.into(), notes: Vec::new(), turn: Turn::None }
+    }
 }
 
 /// Chooses the program, or our own capture, that meets `request` with the least work.
 pub fn choose(request: &Request, machine: &dyn Machine) -> Choice {
     if let Device::Source(text) = &request.device {
-        let mut notes = Vec::new();
-        if request.flip != Flip::None {
-            notes.push("the picture is not turned, because the device is a source of its own".to_owned());
-        }
-        return Choice { source: text.clone(), notes };
+        return Choice { turn: request.flip.turn(), ..Choice::whole(text) };
     }
     match machine.system() {
         System::Linux => programs::on_linux(request, machine),

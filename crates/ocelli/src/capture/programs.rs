@@ -1,5 +1,7 @@
 //! The camera programs and their flags.
 
+use ocelli_media::Turn;
+
 use super::{Choice, Device, Flip, Machine, Request};
 
 /// The programs of Raspberry Pi's libcamera family that write MJPEG, newest name first.
@@ -26,7 +28,7 @@ pub(super) fn on_linux(request: &Request, machine: &dyn Machine) -> Choice {
         Device::Named(name) => {
             if machine.has_program(GSTREAMER) {
                 let camera = format!("libcamerasrc camera-name={}", shell_words::quote(name));
-                return Choice { source: gstreamer(&camera, request), notes: Vec::new() };
+                return Choice::whole(gstreamer(&camera, request));
             }
             let program = rpicam(machine).unwrap_or(RPICAM[0]);
             let index = request.fallback_index;
@@ -37,11 +39,11 @@ pub(super) fn on_linux(request: &Request, machine: &dyn Machine) -> Choice {
             ));
             choice
         }
-        Device::Source(text) => Choice { source: text.clone(), notes: Vec::new() },
+        Device::Source(text) => Choice { turn: request.flip.turn(), ..Choice::whole(text) },
     }
 }
 
-/// A V4L2 device: captured by ourselves, unless the picture must be turned, which costs decoding it.
+/// A V4L2 device: captured by ourselves, unless the picture must be turned and a program can do that.
 fn device_file(path: &str, request: &Request, machine: &dyn Machine) -> Choice {
     let captured = || {
         let numbers =
@@ -54,22 +56,20 @@ fn device_file(path: &str, request: &Request, machine: &dyn Machine) -> Choice {
         }
     };
     if request.flip == Flip::None {
-        return Choice { source: captured(), notes: Vec::new() };
+        return Choice::whole(captured());
     }
     if machine.has_program(GSTREAMER) {
         let camera = format!("v4l2src device={} ! decodebin", shell_words::quote(path));
-        return Choice { source: gstreamer(&camera, request), notes: Vec::new() };
+        return Choice::whole(gstreamer(&camera, request));
     }
     if machine.has_program("ffmpeg") {
         let source = ffmpeg("ffmpeg", &capture_flags("v4l2", request), path, &[], request);
-        return Choice { source, notes: Vec::new() };
+        return Choice::whole(source);
     }
-    let note =
-        format!("the picture is not turned: that needs {GSTREAMER} or ffmpeg, and neither is installed");
-    Choice { source: captured(), notes: vec![note] }
+    Choice { turn: request.flip.turn(), ..Choice::whole(captured()) }
 }
 
-/// A camera of the Pi's own: by the rpicam program, or by GStreamer when it must be turned by a quarter.
+/// A camera of the Pi's own: by the rpicam program, or by GStreamer, where it is there, when it must be turned by a quarter.
 fn pi_camera(
     program: &str,
     index: u32,
@@ -77,14 +77,14 @@ fn pi_camera(
     request: &Request,
     machine: &dyn Machine,
 ) -> Choice {
-    let mut notes = Vec::new();
+    let mut turn = Turn::None;
     let flip = match request.flip.rpicam_flags() {
         Some(flags) => flags,
         None if index == 0 && name.is_none() && machine.has_program(GSTREAMER) => {
-            return Choice { source: gstreamer("libcamerasrc", request), notes };
+            return Choice::whole(gstreamer("libcamerasrc", request));
         }
         None => {
-            notes.push(format!("the picture is not turned: {program} cannot turn it by a quarter"));
+            turn = request.flip.turn();
             &[]
         }
     };
@@ -104,7 +104,7 @@ fn pi_camera(
     }
     words.extend(flip.iter().map(|flag| (*flag).to_owned()));
     words.extend(["-o".to_owned(), "-".to_owned()]);
-    Choice { source: exec(&words), notes }
+    Choice { turn, ..Choice::whole(exec(&words)) }
 }
 
 /// A pipeline that takes pictures from `camera`, turns them, drops old ones when behind, and writes JPEGs.
@@ -196,7 +196,7 @@ pub(super) fn on_macos(request: &Request) -> Choice {
     let request = Request { fps: request.fps.or(Some(30)), ..request.clone() };
     let input = format!("{camera}:none");
     let source = ffmpeg("ffmpeg", &capture_flags("avfoundation", &request), &input, &[], &request);
-    Choice { source, notes }
+    Choice { notes, ..Choice::whole(source) }
 }
 
 fn exec(words: &[String]) -> String {

@@ -45,13 +45,14 @@ fn a_pi_camera_is_taken_by_the_rpicam_program_that_is_there() {
 }
 
 #[test]
-fn a_quarter_turn_takes_gstreamer_or_is_said_to_be_missing() {
+fn a_quarter_turn_takes_gstreamer_or_is_left_to_us() {
     let turned = Request { flip: Flip::Clockwise, ..request("0") };
     let choice = choose(&turned, &GSTREAMER);
     assert!(choice.source.starts_with("exec:gst-launch-1.0 -q libcamerasrc ! "), "{}", choice.source);
     assert!(choice.source.contains("videoflip video-direction=90r ! "));
     assert_eq!(choice.notes, Vec::<String>::new());
-    assert!(choose(&turned, &PI).notes[0].contains("cannot turn it by a quarter"));
+    assert_eq!(choose(&turned, &PI).turn, Turn::Clockwise);
+    assert_eq!((choice.turn, choose(&turned, &PI).notes), (Turn::None, Vec::new()));
 }
 
 #[test]
@@ -65,7 +66,16 @@ fn a_device_file_is_captured_in_process_unless_it_must_be_turned() {
          -i /dev/video0 -an -vf vflip -c:v mjpeg -q:v 7 -f mjpeg -"
     );
     assert!(choose(&turned, &GSTREAMER).source.contains("v4l2src device=/dev/video0 ! decodebin ! "));
-    assert!(choose(&turned, &BARE).notes[0].contains("neither is installed"));
+    let bare = choose(&turned, &BARE);
+    assert_eq!(
+        (&*bare.source, bare.turn),
+        ("v4l2:///dev/video0?width=640&height=480&fps=30", Turn::TopBottom)
+    );
+    let own = Request { flip: Flip::Vertical, ..request("pattern:") };
+    assert_eq!(
+        (&*choose(&own, &GSTREAMER).source, choose(&own, &GSTREAMER).turn),
+        ("pattern:", Turn::TopBottom)
+    );
 }
 
 #[test]

@@ -30,8 +30,14 @@ pub enum Kind {
     Integer(i64, i64, Option<i64>),
     /// A time in seconds, whole or not, within bounds; the default, if there is one, stands last.
     Seconds(f64, f64, Option<f64>),
+    /// A number, whole or not, within bounds.
+    Number(f64, f64),
     /// One of a few words; the first is the default.
     Choice(&'static [&'static str]),
+    /// One of a few whole numbers; the first is the default.
+    OneOf(&'static [i64]),
+    /// A list of some of a few words, the one that counts most first; a single one counts as a list.
+    Words(&'static [&'static str]),
     /// A list of texts; a single text counts as a list of one.
     Texts,
     /// A text or a whole number: predecessors wrote devices and rotations both ways.
@@ -121,6 +127,12 @@ pub const LIMITS: Table = Table {
             Kind::Integer(1, 1024, None),
             "Threads that serve the network. Default: one for each core.",
         ),
+        key(
+            "encoders",
+            Kind::Integer(0, 1024, Some(16)),
+            "How many streams of other sizes, qualities or codecs than the cameras' own may be made at the same time.",
+        ),
+        key("variants_per_camera", Kind::Integer(0, 256, Some(8)), "How many of them may be one camera's."),
     ],
 };
 
@@ -300,11 +312,78 @@ pub const CAMERA: Table = Table {
             "How an `rtsp:` camera sends its pictures: within the connection (tcp), or in datagrams to ports of ours (udp) or \
              to a group. With auto it is tcp, and udp where the camera refuses that or no picture comes.",
         ),
-        planned(
+        key(
+            "rotate",
+            Kind::OneOf(&[0, 90, 180, 270]),
+            "By how many degrees its pictures are turned clockwise.",
+        ),
+        key(
+            "flip",
+            Kind::Choice(&["none", "horizontal", "vertical"]),
+            "How they are mirrored, after they were turned: left and right exchanged, or top and bottom.",
+        ),
+        key(
+            "max_latency_ms",
+            Kind::Integer(10, 60_000, Some(200)),
+            "How old a picture may be, in milliseconds, when it is decoded or encoded anew. Older ones are left out, so that a slow \
+             machine shows fewer pictures and no later ones.",
+        ),
+        key(
+            "decoders",
+            Kind::Words(DECODERS),
+            "Hardware that decodes its H.264 and H.265, in the order in which it is tried before the processor does it. Default: none.",
+        ),
+        key(
+            "encoders",
+            Kind::Words(ENCODERS),
+            "What encodes H.264 of its pictures, in the order in which it is tried. Default: `x264`, then `openh264`, those \
+             that the program was built with and the machine has.",
+        ),
+        key(
             "variants",
             Kind::Tables,
-            "variants of a camera",
-            "Smaller or slower copies of the camera, by name.",
+            "Smaller, slower or otherwise coded copies of the camera, by name: see below.",
+        ),
+    ],
+};
+
+/// What may stand in `decoders`.
+pub const DECODERS: &[&str] = &["vaapi", "v4l2m2m", "cuda"];
+/// What may stand in a camera's `encoders`.
+pub const ENCODERS: &[&str] = &["v4l2m2m", "vaapi", "nvenc", "x264", "openh264"];
+
+/// `[cameras.NAME.variants.VARIANT]`
+pub const VARIANT: Table = Table {
+    name: "variants",
+    about: "A copy of the camera that is made while somebody watches it. What is not said is as the camera's own.",
+    keys: &[
+        key(
+            "codec",
+            Kind::Choice(&["same", "mjpeg", "h264", "rgb24", "yuv420"]),
+            "How its pictures are coded.",
+        ),
+        key(
+            "width",
+            Kind::Integer(16, 8192, None),
+            "Its greatest width in pixels, after it was turned. Pictures keep their proportions and are never enlarged.",
+        ),
+        key("height", Kind::Integer(16, 8192, None), "Its greatest height in pixels, the same."),
+        key(
+            "quality",
+            Kind::Integer(1, 100, None),
+            "Quality of its JPEGs, 1 (smallest) to 100 (best). Default: the camera's `quality`.",
+        ),
+        key("fps", Kind::Number(0.01, 1000.0), "At most so many pictures a second. Default: all."),
+        key(
+            "bitrate",
+            Kind::Integer(50, 200_000, None),
+            "Of H.264, in kilobits a second. Default: by its size and rate.",
+        ),
+        key("rotate", Kind::OneOf(&[0, 90, 180, 270]), "As a camera's, beyond the camera's own."),
+        key(
+            "flip",
+            Kind::Choice(&["none", "horizontal", "vertical"]),
+            "As a camera's, beyond the camera's own.",
         ),
     ],
 };
@@ -399,12 +478,7 @@ pub(super) const TRANSCODING: Table = Table {
         key("quality", Kind::Integer(1, 100, None), ""),
         key("framerate", Kind::Integer(1, 1000, None), ""),
         key("resolution", Kind::Anything, ""),
-        planned(
-            "max_latency_ms",
-            Kind::Integer(0, 3_600_000, None),
-            "a bound on the latency of transcoding",
-            "",
-        ),
+        key("max_latency_ms", Kind::Integer(0, 3_600_000, None), ""),
     ],
 };
 

@@ -21,6 +21,7 @@ mod environment;
 mod flags;
 pub mod keys;
 mod ours;
+mod pixels;
 mod ports;
 mod predecessors;
 mod problem;
@@ -29,6 +30,7 @@ mod schema;
 mod section;
 mod value;
 
+pub use pixels::PixelOptions;
 pub use problem::{ConfigErrors, Place, Problem, Warning};
 pub use schema::schema;
 
@@ -94,6 +96,10 @@ pub struct Limits {
     pub buffer_size: usize,
     /// Threads that serve the network; `None` is one for each core.
     pub worker_threads: Option<usize>,
+    /// Variants of all cameras at the same time.
+    pub encoders: usize,
+    /// Variants of one camera at the same time.
+    pub variants_per_camera: usize,
 }
 
 /// Whose pages, beside the server's own, may read from the server.
@@ -150,6 +156,8 @@ pub struct CameraConfig {
     pub on_lost: OnLost,
     /// Where its pictures are sent by RTP.
     pub push: Vec<PushAddress>,
+    /// How its pictures are made anew, where they are.
+    pub pixels: PixelOptions,
 }
 
 impl CameraConfig {

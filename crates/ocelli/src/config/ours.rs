@@ -1,4 +1,5 @@
-//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[rtsp_server]`, `[cameras.NAME]`.
+//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[rtsp_server]`, `[cameras.NAME]`. A camera's variants
+//! are in [`pixels`](super::pixels).
 
 use std::time::Duration;
 
@@ -8,13 +9,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys;
+use super::pixels;
 use super::ports;
 use super::predecessors;
 use super::problem::Problem;
 use super::reader::{Reader, in_file_order, unknown_table};
 use super::section::{Section, Text};
 use super::value::short;
-use super::{CameraConfig, Config, Cors, Limits, LogLevel, RtspListen, SourceText, Surroundings};
+use super::{
+    CameraConfig, Config, Cors, Limits, LogLevel, PixelOptions, RtspListen, SourceText, Surroundings,
+};
 use crate::cli::Mode;
 use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::{Multicast, RtspOptions};
@@ -105,6 +109,8 @@ pub(super) fn read(
             request_timeout: limits.seconds("request_timeout_seconds"),
             buffer_size: limits.integer("buffer_size").unwrap_or(32),
             worker_threads: limits.integer("worker_threads"),
+            encoders: limits.integer("encoders").unwrap_or(16),
+            variants_per_camera: limits.integer("variants_per_camera").unwrap_or(8),
         },
         cors: cors(&http, reader),
         rtp: rtp(&rtp_section),
@@ -140,6 +146,7 @@ pub(super) fn camera(name: StreamName, source: impl Into<SourceText>) -> CameraC
         on_demand: false,
         on_lost: OnLost::Picture,
         push: Vec::new(),
+        pixels: PixelOptions::default(),
     }
 }
 
@@ -231,6 +238,7 @@ fn one_camera(
         reader.problems.push(problem.expected("source = \"…\", such as \"v4l2:///dev/video0\""));
     }
     let push = pushes(&section, reader);
+    let pixels = pixels::read(&section, value, reader);
     let source = source?;
     let mut camera = CameraConfig {
         options: options(&section, is_rtsp(&source.text)),
@@ -242,6 +250,7 @@ fn one_camera(
             _ => OnLost::Picture,
         },
         push,
+        pixels,
         ..camera(name?, &source)
     };
     if let (codec @ ("h264" | "h265"), Some(place)) = (section.word("codec"), section.place_of("codec")) {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::NAME_PATTERN;
-use super::keys::{CAMERA, Key, Kind, TABLES, Table};
+use super::keys::{CAMERA, Key, Kind, TABLES, Table, VARIANT};
 
 /// The schema (draft 2020-12) of Ocelli's own tables. A predecessor's file is not described by it.
 pub fn schema() -> Value {
@@ -11,6 +11,12 @@ pub fn schema() -> Value {
         TABLES.iter().map(|table| (table.name.to_owned(), describe(table))).collect();
     let mut camera = describe(&CAMERA);
     camera["required"] = json!(["source"]);
+    camera["properties"][VARIANT.name] = json!({
+        "type": "object",
+        "description": VARIANT.about,
+        "patternProperties": { NAME_PATTERN: describe(&VARIANT) },
+        "additionalProperties": false,
+    });
     let shorthand = json!({ "type": "string", "description": "A camera with nothing but a source." });
     tables.insert(
         CAMERA.name.to_owned(),
@@ -77,7 +83,18 @@ fn value(key: &Key) -> Value {
             }
             number
         }
+        Kind::Number(least, most) => {
+            or_variable(json!({ "type": "number" }), json!({ "minimum": least, "maximum": most }))
+        }
         Kind::Choice(words) => json!({ "enum": words, "default": words[0] }),
+        Kind::OneOf(numbers) => {
+            let mut number = or_variable(json!({}), json!({ "enum": numbers }));
+            number["default"] = numbers[0].into();
+            number
+        }
+        Kind::Words(words) => json!({
+            "anyOf": [{ "type": "array", "items": { "enum": words } }, { "enum": words }],
+        }),
         Kind::Texts => json!({
             "anyOf": [{ "type": "array", "items": { "type": "string" } }, { "type": "string" }],
         }),

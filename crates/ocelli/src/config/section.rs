@@ -23,7 +23,7 @@ pub(super) enum Value {
     Text(Text),
     Texts(Vec<Text>),
     Integer(i64),
-    Seconds(f64),
+    Number(f64),
     Flag(bool),
     Address(SocketAddr),
     Off,
@@ -114,9 +114,18 @@ impl Section {
         let number = match (self.values.get(name), self.key(name).kind) {
             (Some((_, Value::Integer(number))), _) => Some(*number),
             (_, Kind::Integer(_, _, default)) => default,
+            (_, Kind::OneOf(numbers)) => numbers.first().copied(),
             _ => None,
         };
         number.and_then(|number| T::try_from(number).ok())
+    }
+
+    /// A number that is within its key's range.
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        match self.values.get(name) {
+            Some((_, Value::Number(number))) => Some(*number),
+            _ => None,
+        }
     }
 
     /// As [`integer`](Self::integer), without the default.
@@ -129,7 +138,7 @@ impl Section {
 
     pub(super) fn seconds(&self, name: &str) -> Duration {
         let seconds = match (self.values.get(name), self.key(name).kind) {
-            (Some((_, Value::Seconds(seconds))), _) => *seconds,
+            (Some((_, Value::Number(seconds))), _) => *seconds,
             (_, Kind::Seconds(_, _, Some(default))) => default,
             _ => 0.0,
         };

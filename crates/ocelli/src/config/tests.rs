@@ -6,7 +6,7 @@ use std::time::Duration;
 use ocelli_media::Codec;
 use proptest::prelude::*;
 
-use super::keys::{CAMERA, TABLES};
+use super::keys::{CAMERA, TABLES, VARIANT};
 use super::*;
 use crate::capture::{MadeUp, System};
 use crate::cli::{Mode, RtspFlag};
@@ -143,6 +143,8 @@ fn an_empty_file_gives_the_defaults_and_a_chosen_camera() {
             request_timeout: Duration::from_secs(10),
             buffer_size: 32,
             worker_threads: None,
+            encoders: 16,
+            variants_per_camera: 8,
         }
     );
     assert_eq!(config.cors, Cors::None);
@@ -371,8 +373,11 @@ fn the_schema_names_every_key() {
     }
     let camera = &schema["properties"]["cameras"]["patternProperties"][NAME_PATTERN]["anyOf"][0];
     assert_eq!(named(camera), CAMERA.keys.iter().map(|key| key.name.to_owned()).collect());
+    let variant = &camera["properties"]["variants"]["patternProperties"][NAME_PATTERN];
+    assert_eq!(named(variant), VARIANT.keys.iter().map(|key| key.name.to_owned()).collect());
 }
 
+mod pixels;
 mod predecessors;
 
 /// Pieces that make texts which are nearly configurations.
@@ -412,10 +417,12 @@ fn nearly_toml() -> impl Strategy<Value = String> {
         "\"x\"",
         "flip_method",
         "device",
+        "[cameras.a.variants.b]",
+        "[cameras.a.variants]",
     ]
     .map(str::to_owned)
     .into();
-    for table in TABLES.iter().chain([&CAMERA]) {
+    for table in TABLES.iter().chain([&CAMERA, &VARIANT]) {
         pieces.push(format!("\n[{}]\n", table.name));
         pieces.push(format!("\n[{}.a]\n", table.name));
         pieces.extend(table.keys.iter().map(|key| key.name.to_owned()));

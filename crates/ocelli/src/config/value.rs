@@ -64,9 +64,33 @@ impl Values<'_> {
             }
             Kind::Seconds(least, most, _) => {
                 let number = float(value).or_else(|| variable(text.as_ref()));
-                within(number, least..=most, "a number of seconds").map(Value::Seconds)
+                within(number, least..=most, "a number of seconds").map(Value::Number)
+            }
+            Kind::Number(least, most) => {
+                let number = float(value).or_else(|| variable(text.as_ref()));
+                within(number, least..=most, "a number").map(Value::Number)
+            }
+            Kind::OneOf(numbers) => {
+                let number = integer(value).or_else(|| variable(text.as_ref()));
+                let list = numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+                number
+                    .filter(|number| numbers.contains(number))
+                    .map(Value::Integer)
+                    .ok_or_else(|| Wrong::Expected(format!("one of {list}")))
             }
             Kind::Choice(words) => one_of(words, text),
+            Kind::Words(words) => {
+                let texts = match (text, value) {
+                    (Some(text), _) => vec![text],
+                    (None, DeValue::Array(list)) => self.texts(list).map_err(Wrong::Because)?,
+                    _ => return Err(Wrong::Expected(format!("a list of some of {}", words.join(", ")))),
+                };
+                let known = texts.into_iter().map(|text| match one_of(words, Some(text))? {
+                    Value::Text(text) => Ok(text),
+                    _ => Err(expected("a word")),
+                });
+                known.collect::<Result<_, _>>().map(Value::Texts)
+            }
             Kind::Address(example) => {
                 let written =
                     text.map(|text| text.text).or_else(|| integer(value).map(|port| port.to_string()));

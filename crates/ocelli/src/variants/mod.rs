@@ -12,6 +12,7 @@
 //! into the variants' streams.
 
 pub mod adapt;
+mod asked;
 mod grid;
 mod intake;
 mod limits;
@@ -37,6 +38,7 @@ use ocelli_codec::worker::protocol::{Input, Still};
 use ocelli_hub::{Item, OnLost, StatusReader, Stream, Want};
 use ocelli_media::{Codec, Frame, Size, Track, video_track};
 
+pub use asked::{Asked, BadAddress, PARAMETERS};
 pub use limits::{Encoders, Place};
 pub use orders::MOST_WAITING;
 use orders::{Shared, What};

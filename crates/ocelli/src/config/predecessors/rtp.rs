@@ -14,11 +14,12 @@ use super::super::ours::{self, check_source, interval};
 use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::section::{Section, Text};
-use super::super::{CameraConfig, Config, SourceText, Surroundings};
+use super::super::{CameraConfig, Config, PixelOptions, SourceText, Surroundings};
 use crate::capture::{self, Device, Flip, Request};
 use crate::cli::Mode;
 use crate::outputs::rtp::PushAddress;
 use crate::sources::{SourceOptions, hide_user};
+use crate::variants::Shape;
 
 /// What the predecessors took when the file gave no size or rate.
 const SIZE: (u16, u16) = (640, 480);
@@ -130,6 +131,10 @@ fn camera(
     let mut camera = CameraConfig {
         options: SourceOptions { quality: request.quality.unwrap_or(default.quality), ..default },
         enabled: both.plain.is_some() || sending.is_some(),
+        pixels: PixelOptions {
+            shape: Shape { turn: choice.turn, ..Shape::default() },
+            ..PixelOptions::default()
+        },
         push: sending.and_then(|section| push(section, sender, reader)).into_iter().collect(),
         ..ours::camera(name, SourceText::new(choice.source.clone(), &shown.source))
     };

@@ -1,10 +1,12 @@
 //! The file of the RTSP-to-browser server: `[server]`, `[rtsp]`, `[transcoding]`, `[ffmpeg]`, `[performance]`.
 //!
-//! Its one camera is called `camera`. What it sends is shown as it is. Where the file allows FFmpeg to turn it into MJPEG, and FFmpeg
-//! is installed, that is what reads the camera, unless its address holds a password.
+//! Its one camera is called `camera`. `[transcoding]` says what its viewers get who ask for nothing else; it is made here, by the
+//! worker. Where `[ffmpeg]` has words of its own for FFmpeg (`extra_args`), and FFmpeg is installed, that is what reads the camera and
+//! turns it into MJPEG, unless the camera's address holds a password.
 
 use std::time::Duration;
 
+use ocelli_media::Codec;
 use toml::de::DeTable;
 
 use super::super::keys::{FFMPEG, PERFORMANCE, RTSP, SERVER, TRANSCODING};
@@ -16,9 +18,13 @@ use super::super::value::host;
 use super::super::{CameraConfig, Config, Surroundings, default_name};
 use crate::capture::{Device, Request, through_ffmpeg};
 use crate::sources::{PASSWORD_NAMES, SourceOptions, Transport, hide_user};
+use crate::variants::{Fps, Shape};
 
 /// The shortest time between two tries.
 const LEAST_RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
+/// Within these bounds `max_latency_ms` holds.
+const LEAST_LATENCY: Duration = Duration::from_millis(10);
+const LONGEST_LATENCY: Duration = Duration::from_secs(60);
 
 pub(super) fn read(
     root: &DeTable<'_>,
@@ -57,12 +63,11 @@ pub(super) fn read(
         reader.problems.push(problem.expected("one camera of a name"));
         return;
     }
-    let wants_mjpeg = transcoding.text("output_format").is_none_or(|format| {
-        ["mjpeg", "jpeg", "mjpg"].iter().any(|name| format.text.eq_ignore_ascii_case(name))
-    });
-    let is_to_be_turned = transcoding.place.is_some() || ffmpeg.place.is_some();
-    let command = (is_rtsp(&url.text) && wants_mjpeg && is_to_be_turned)
-        .then(|| command(&url, &rtsp, &transcoding, &ffmpeg, reader, around))
+    let size = resolution(&transcoding, reader);
+    let codec = output_codec(&transcoding, reader);
+    let has_words = !ffmpeg.texts("extra_args").is_empty();
+    let command = (is_rtsp(&url.text) && codec.is_none() && has_words)
+        .then(|| command(&url, &rtsp, &transcoding, size, &ffmpeg, reader, around))
         .flatten();
     if let Some(command) = command {
         camera.source = (&command).into();
@@ -70,14 +75,39 @@ pub(super) fn read(
         check_source("rtsp.url", &command, &mut camera, reader);
     } else {
         check_source("rtsp.url", &url, &mut camera, reader);
-        let shown_as_it_is = |key: &&str| *key != "output_format" || !wants_mjpeg || is_rtsp(&url.text);
-        for key in ["output_format", "framerate", "resolution"].into_iter().filter(shown_as_it_is) {
-            if let Some(place) = transcoding.place_of(key) {
-                reader.plan("transcoding", format!("transcoding.{key}"), place);
-            }
-        }
+        camera.pixels.shape = Shape {
+            codec,
+            width: size.0,
+            height: size.1,
+            fps: transcoding.known_integer::<u32>("framerate").and_then(|fps| Fps::new(fps.into())),
+            ..Shape::default()
+        };
+    }
+    if let Some(limit) = transcoding.known_integer("max_latency_ms") {
+        // Without a bound the longest that there is.
+        let limit = if limit == 0 { LONGEST_LATENCY } else { Duration::from_millis(limit) };
+        camera.pixels.max_latency = limit.clamp(LEAST_LATENCY, LONGEST_LATENCY);
     }
     config.cameras.push(camera);
+}
+
+/// What players by RTSP get: the camera's own codec unless another is named. Browsers get MJPEG, whatever it is.
+fn output_codec(transcoding: &Section, reader: &mut Reader<'_>) -> Option<Codec> {
+    let format = transcoding.text("output_format")?;
+    match format.text.to_ascii_lowercase().as_str() {
+        "mjpeg" | "jpeg" | "mjpg" => None,
+        "h264" | "h.264" | "avc" => Some(Codec::H264),
+        "raw" => {
+            reader.plan("raw pictures to browsers", "transcoding.output_format", format.place);
+            None
+        }
+        _ => {
+            let found = format.quoted();
+            let text = format!("transcoding.output_format: {found} ignored, expected \"mjpeg\" or \"h264\"");
+            reader.warn(Some(format.place), text);
+            None
+        }
+    }
 }
 
 /// The command line with which FFmpeg reads the camera and turns it into MJPEG, if it may and can.
@@ -85,6 +115,7 @@ fn command(
     url: &Text,
     rtsp: &Section,
     transcoding: &Section,
+    size: (Option<u16>, Option<u16>),
     ffmpeg: &Section,
     reader: &mut Reader<'_>,
     around: Surroundings<'_>,
@@ -95,13 +126,15 @@ fn command(
     }
     if holds_password(url) {
         // Its command line, password and all, could be read by every user of the machine.
-        reader.warn(Some(url.place), "rtsp.url: FFmpeg does not turn this camera into MJPEG, since it would show the password to every user of this machine");
+        let text = "ffmpeg.extra_args: left out, and the camera read without FFmpeg, which would show the password to every \
+                    user of this machine";
+        reader.warn(ffmpeg.place_of("extra_args"), text);
         return None;
     }
     let mut request = Request::new(Device::Source(String::new()));
     request.quality = transcoding.known_integer("quality");
     request.fps = transcoding.known_integer("framerate");
-    (request.width, request.height) = resolution(transcoding, reader);
+    (request.width, request.height) = size;
     let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
     // Once with the values of variables and once with their names, in the words as in the address.
     let words = |choose: fn(&Text) -> &str| {

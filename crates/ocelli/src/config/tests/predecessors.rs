@@ -1,6 +1,9 @@
 //! Files that were written for other programs.
 
+use ocelli_media::Turn;
+
 use super::*;
+use crate::variants::{Fps, Shape};
 
 const SENDER: &str = r#"
 [mjpeg-rtp]
@@ -132,29 +135,57 @@ fn the_rtsp_servers_file_loads_and_its_camera_is_read_by_ffmpeg() {
              -c:v mjpeg -q:v 7 -f mjpeg -"
     );
     assert_eq!(config.cameras[0].options.reconnect_interval, Some(Duration::from_secs(5)));
+    assert_eq!(config.cameras[0].pixels.shape, Shape::default(), "FFmpeg does it all");
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(config.warnings[0].text.contains("FFmpeg reads this camera and turns it into MJPEG"));
     assert!(config.warnings[1].text.contains("WebSocket (`server.websocket_port`"));
 }
 
 #[test]
-fn what_the_rtsp_server_does_not_turn_into_mjpeg_is_shown_as_it_is() {
+fn what_the_rtsp_server_transcodes_is_transcoded_here() {
     let untouched = BROWSER.replace("enabled = true", "enabled = false").replace("\"tcp\"", "\"udp\"");
     let config = loaded(&untouched);
     let camera = &config.cameras[0];
     assert_eq!(camera.source.as_str(), "rtsp://admin:hunter2@192.168.1.7:554/stream");
     assert_eq!(camera.options.transport, Transport::Udp);
     assert_eq!(camera.options.reconnect_interval, Some(Duration::from_secs(5)));
-    assert_eq!(camera.options.silence_timeout, Duration::from_secs(5));
-    let warnings = format!("{:?}", config.warnings);
-    for key in
-        ["transcoding.output_format", "transcoding.framerate", "transcoding.resolution", "websocket_port"]
-    {
-        assert!(warnings.contains(key), "{key}: {warnings}");
-    }
+    assert_eq!((camera.options.silence_timeout, camera.options.quality), (Duration::from_secs(5), 80));
+    let shape = Shape { width: Some(1280), height: Some(720), fps: Fps::new(15.0), ..Shape::default() };
+    assert_eq!((camera.pixels.shape, camera.pixels.max_latency), (shape, Duration::from_millis(200)));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].text.contains("server.websocket_port"));
     let bare = loaded("[rtsp]\nurl = \"rtsp://192.168.1.7/stream\"\n");
     assert_eq!((bare.cameras[0].source.scheme(), bare.warnings.len()), ("rtsp", 0));
     assert_eq!(bare.cameras[0].options.reconnect_interval, None);
+    assert_eq!(bare.cameras[0].pixels, PixelOptions::default());
+}
+
+#[test]
+fn the_rtsp_servers_formats_and_bounds_are_read() {
+    let with = |transcoding: &str| {
+        loaded(&format!(
+            "[rtsp]\nurl = \"rtsp://h/s\"\n[transcoding]\n{transcoding}\n[ffmpeg]\nenabled = true\n"
+        ))
+    };
+    let h264 = with("output_format = \"H264\"\nmax_latency_ms = 0");
+    assert_eq!(h264.cameras[0].source.scheme(), "rtsp", "FFmpeg is not asked where nothing is said to it");
+    assert_eq!(h264.cameras[0].pixels.shape.codec, Some(Codec::H264));
+    assert_eq!(h264.cameras[0].pixels.max_latency, Duration::from_secs(60));
+    let raw = with("output_format = \"raw\"");
+    assert!(raw.warnings[0].text.contains("raw pictures to browsers"), "{:?}", raw.warnings);
+    let odd = with("output_format = \"vp9\"\nresolution = \"big\"\nmax_latency_ms = 1");
+    assert_eq!((odd.warnings.len(), odd.cameras[0].pixels.max_latency), (2, Duration::from_millis(10)));
+}
+
+#[test]
+fn pictures_that_no_program_turns_are_turned_here() {
+    let config = loaded(
+        "[camera1]\ndevice = \"pattern:\"\nflip_method = \"clockwise\"\n[camera2]\ndevice = \"0\"\nflip_method = 1\n\
+         [camera3]\ndevice = \"0\"\nflip_method = 2\n",
+    );
+    let turns: Vec<Turn> = config.cameras.iter().map(|camera| camera.pixels.shape.turn).collect();
+    assert_eq!(turns, [Turn::Clockwise, Turn::Clockwise, Turn::None]);
+    assert_eq!(config.warnings, []);
 }
 
 #[test]
@@ -191,7 +222,7 @@ fn a_password_is_not_put_on_a_command_line() {
     for file in files {
         let config = loaded(&file);
         assert_eq!(config.cameras[0].source.scheme(), "rtsp", "{file}");
-        assert!(config.warnings.iter().any(|warning| warning.text.contains("would show the password")));
+        assert!(config.warnings.iter().any(|warning| warning.text.contains("which would show the password")));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
     assert_eq!(loaded(&in_query("channel=1")).cameras[0].source.scheme(), "exec");

@@ -151,6 +151,7 @@ async fn targets_that_stay_go_on_and_others_end_and_begin() {
             push,
             rtp: RtpOptions::default(),
             pixels: Rules::default(),
+            pixel_options: crate::config::PixelOptions::default(),
         };
         crate::app::CameraEntry::start(setup)
     };
