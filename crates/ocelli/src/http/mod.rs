@@ -75,7 +75,7 @@ fn cors_layer(cors: &Cors) -> Option<CorsLayer> {
             AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
         }
     };
-    let exposed = ["x-timestamp", "etag"].map(http::HeaderName::from_static);
+    let exposed = ["x-timestamp", "x-variant", "etag"].map(http::HeaderName::from_static);
     let layer = CorsLayer::new().allow_origin(allow).expose_headers(exposed);
     Some(match cors {
         // Those that are named may change something, too.

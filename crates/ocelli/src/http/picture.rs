@@ -1,4 +1,4 @@
-//! The addresses that give pictures: streams and snapshots.
+//! The addresses that give pictures: streams and snapshots, as JPEGs whatever the camera gives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,40 +8,35 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ocelli_hub::{Item, Want};
+use ocelli_hub::{DerivedReader, Item, Stream, Want};
 use ocelli_media::{Codec, Frame, video_track};
-use serde::Deserialize;
 
 use super::error::{ApiError, camera_called, first_camera};
 use super::page;
 use super::takeover::Takeover;
 use crate::app::{App, CameraEntry};
-use crate::outputs::mjpeg::{self, MjpegParts, StreamOptions};
+use crate::outputs::mjpeg::{self, Ended, MjpegParts, Part, StreamOptions};
+use crate::variants::{Asked, Shape, Shaped, Unshaped};
 use crate::viewers::ViewerKind;
 
 /// How long a snapshot waits for a picture of a camera that is just being started.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(5);
+/// How long a stream waits for it, to answer with an error where nothing can be made of what the camera gives.
+const STREAM_WAIT: Duration = Duration::from_secs(2);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store, no-cache, must-revalidate, private");
 const X_TIMESTAMP: &str = "x-timestamp";
+/// What was made where the address asks for something: its parameters as they were rounded.
+const X_VARIANT: &str = "x-variant";
 
-/// The parameters of a stream's address. Unknown ones are ignored: people add them to defeat caches.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct PictureQuery {
-    action: Option<String>,
-    fps: Option<String>,
-    advance_headers: Option<String>,
-    width: Option<String>,
-    height: Option<String>,
-    quality: Option<String>,
-    codec: Option<String>,
-}
+/// The parameters of an address. Unknown ones are ignored: people add them to defeat caches.
+type Pairs = Vec<(String, String)>;
 
-type Asked = (State<Arc<App>>, ConnectInfo<SocketAddr>, Method, HeaderMap, Query<PictureQuery>);
+type Asker = (State<Arc<App>>, ConnectInfo<SocketAddr>, Method, HeaderMap, Query<Pairs>);
 
 /// `/`: the dashboard for a browser that asks for a page, mjpg-streamer's actions, else the first camera's stream.
-pub(super) async fn root(asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn root(asked: Asker) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = &asked;
-    match query.action.as_deref() {
+    match parameter(query, "action")? {
         Some("stream") => {}
         Some("snapshot") => return snapshot_of(app, first_camera(app)?, headers, query).await,
         Some(other) => {
@@ -52,37 +47,41 @@ pub(super) async fn root(asked: Asked) -> Result<Response, ApiError> {
         None => {}
     }
     let camera = first_camera(app)?.clone();
-    stream_of(&camera, asked)
+    stream_of(&camera, asked).await
 }
 
 /// `/stream`.
-pub(super) async fn first_stream(asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn first_stream(asked: Asker) -> Result<Response, ApiError> {
     let camera = first_camera(&asked.0)?.clone();
-    stream_of(&camera, asked)
+    stream_of(&camera, asked).await
 }
 
 /// `/cameras/{cam}/stream`.
-pub(super) async fn stream(Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn stream(Path(name): Path<String>, asked: Asker) -> Result<Response, ApiError> {
     let camera = camera_called(&asked.0, &name)?.clone();
-    stream_of(&camera, asked)
+    stream_of(&camera, asked).await
 }
 
 /// `/snapshot`.
-pub(super) async fn first_snapshot(asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn first_snapshot(asked: Asker) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = asked;
     snapshot_of(&app, first_camera(&app)?, &headers, &query).await
 }
 
 /// `/cameras/{cam}/snapshot`.
-pub(super) async fn snapshot(Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn snapshot(Path(name): Path<String>, asked: Asker) -> Result<Response, ApiError> {
     let (State(app), _, _, headers, Query(query)) = asked;
     snapshot_of(&app, camera_called(&app, &name)?, &headers, &query).await
 }
 
-fn stream_of(camera: &Arc<CameraEntry>, asked: Asked) -> Result<Response, ApiError> {
+async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, ApiError> {
     let (State(app), ConnectInfo(peer), method, headers, Query(query)) = asked;
-    refuse_other_codecs(&app, camera, &headers)?;
-    let options = stream_options(&headers, &query)?;
+    let advance_headers = match parameter(&query, "advance_headers")? {
+        Some("1" | "true" | "yes") => true,
+        Some(_) => false,
+        None => headers.get("sec-fetch-dest").is_some_and(|dest| dest == "image"),
+    };
+    let asked = asked_of(&app, camera, &headers, &query)?;
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(mjpeg::CONTENT_TYPE));
@@ -100,71 +99,132 @@ fn stream_of(camera: &Arc<CameraEntry>, asked: Asked) -> Result<Response, ApiErr
     let viewer = viewer.map_err(|full| {
         ApiError::unavailable(full.to_string(), "raise `viewers` in `[limits]`, or `--max-clients`", 5)
     })?;
+    if !is_own(&asked) {
+        // What is made of it depends on what it is. Of one that is lost its viewers are told so.
+        camera.tracks_within(STREAM_WAIT).await;
+    }
+    tell_variant(&mut response, camera, &asked);
     // Subscribed here, not when the socket is free: the viewer is demand from now on.
-    let mut parts = camera.stream().derive(&MjpegParts, Want::Latest);
-    Ok(Takeover::response(response, move |socket, head| async move {
+    let mut watched = Watched::new(camera, &asked).map_err(|error| unshaped(&error))?;
+    let camera = camera.clone();
+    Ok(Takeover::response(response, move |socket, mut head| async move {
         tracing::debug!(camera = %viewer.stats().camera, %peer, id = viewer.stats().id, "viewer came");
-        let ended = mjpeg::serve(&socket, head, &mut parts, options, &viewer).await;
+        let ended = loop {
+            let options = StreamOptions { advance_headers, fps: watched.fps };
+            let ended = mjpeg::serve(&socket, &mut head, &mut watched.parts, options, &viewer).await;
+            // What a camera gives is often not known before its first picture; then, or when it comes to give something
+            // else, the viewer goes on with what is made of that.
+            if !matches!(ended, Ended::Closed) || watched.source == codec_of(&camera) {
+                break ended;
+            }
+            match Watched::new(&camera, &asked) {
+                Ok(others) => watched = others,
+                Err(error) => break error.into(),
+            }
+        };
         let stats = viewer.stats();
         tracing::debug!(camera = %stats.camera, %peer, id = stats.id, frames = stats.frames(), "viewer gone: {ended}");
     }))
 }
 
-fn stream_options(headers: &HeaderMap, query: &PictureQuery) -> Result<StreamOptions, ApiError> {
-    refuse_derived(query)?;
-    let advance_headers = match query.advance_headers.as_deref() {
-        Some("1" | "true" | "yes") => true,
-        Some(_) => false,
-        None => headers.get("sec-fetch-dest").is_some_and(|dest| dest == "image"),
-    };
-    let fps = match query.fps.as_deref() {
-        None => None,
-        Some(text) => match text.parse::<f64>() {
-            Ok(fps) if (0.01..=1000.0).contains(&fps) => Some(fps),
-            _ => {
-                let text: String = text.chars().take(32).collect();
-                return Err(ApiError::bad_parameter(format!("fps={text}"), "expected 0.01 to 1000"));
-            }
-        },
-    };
-    Ok(StreamOptions { advance_headers, fps })
+/// What a viewer reads.
+struct Watched {
+    parts: DerivedReader<Part>,
+    /// Leaves out of them what is more than so many a second.
+    fps: Option<f64>,
+    /// What the camera gave when this was chosen.
+    source: Option<Codec>,
+    /// Held for as long as the parts are read.
+    _shaped: Shaped,
 }
 
-/// Refuses what needs pixels: an address that promises another size must not answer with the camera's.
-fn refuse_derived(query: &PictureQuery) -> Result<(), ApiError> {
-    let asked = [
-        ("width", &query.width),
-        ("height", &query.height),
-        ("quality", &query.quality),
-        ("codec", &query.codec),
-    ];
-    match asked.iter().find(|(_, value)| value.is_some()) {
-        None => Ok(()),
-        Some((name, _)) => Err(ApiError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            format!("`{name}` is not there yet"),
-            "pictures are passed on as the camera makes them: leave it out",
-        )),
+impl Watched {
+    fn new(camera: &CameraEntry, asked: &Asked) -> Result<Self, Unshaped> {
+        let source = codec_of(camera);
+        let (shaped, thinned) = camera.shaped_but_for_rate(&asked.shape)?;
+        let parts = shaped.stream().derive(&MjpegParts, Want::Latest);
+        // Leaving pictures out costs nothing, so the rate need not be one of few.
+        let fps = thinned.and(asked.exact.fps).map(|fps| fps.per_second());
+        Ok(Self { parts, fps, source, _shaped: shaped })
     }
 }
 
-/// Refuses a camera whose pictures are known to be no JPEGs.
-fn refuse_other_codecs(app: &App, camera: &CameraEntry, headers: &HeaderMap) -> Result<(), ApiError> {
-    let tracks = camera.stream().stats().tracks;
-    let track = tracks.as_deref().and_then(|tracks| video_track(tracks));
-    let Some(track) = track.filter(|track| track.codec != Codec::Jpeg) else { return Ok(()) };
-    let name = camera.name();
-    let hint = match app.rtsp.listens.get() {
-        Some(listens) => {
-            format!("watch it by RTSP: rtsp://{}:{}/{name}", asked_host(headers), listens.port())
+/// The value of a parameter that may be there once.
+fn parameter<'a>(query: &'a Pairs, name: &str) -> Result<Option<&'a str>, ApiError> {
+    let mut values = query.iter().filter(|pair| pair.0 == name).map(|pair| &*pair.1);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(ApiError::bad_parameter(format!("`{name}` is there twice"), "expected once")),
+    }
+}
+
+/// What is asked of `camera`, coded as JPEG.
+fn asked_of(app: &App, camera: &CameraEntry, headers: &HeaderMap, query: &Pairs) -> Result<Asked, ApiError> {
+    let pairs = query.iter().map(|(name, value)| (&**name, &**value));
+    let asked = Asked::read(camera.pixel_options(), pairs)
+        .map_err(|error| ApiError::bad_parameter(error.to_string(), error.expected()))?;
+    if let Some(codec) = asked.own.codec.filter(|codec| *codec != Codec::Jpeg) {
+        let name = camera.name();
+        let elsewhere = match app.rtsp.listens.get() {
+            Some(listens) if codec == Codec::H264 => {
+                format!(
+                    ": watch it by RTSP, rtsp://{}:{}/{name}?codec={codec}",
+                    asked_host(headers),
+                    listens.port()
+                )
+            }
+            _ => String::new(),
+        };
+        let hint = format!("expected mjpeg, which is all that goes this way{elsewhere}");
+        return Err(ApiError::bad_parameter(format!("codec={codec}"), hint));
+    }
+    let jpeg = |shape: Shape| Shape { codec: Some(Codec::Jpeg), bit_rate_kbps: None, ..shape };
+    Ok(Asked { shape: jpeg(asked.shape), exact: jpeg(asked.exact), ..asked })
+}
+
+/// Whether a camera that gives JPEGs gives what is asked.
+fn is_own(asked: &Asked) -> bool {
+    asked.shape == Shape { codec: Some(Codec::Jpeg), fps: asked.shape.fps, ..Shape::default() }
+}
+
+/// Waits until it is known what the camera gives, where that decides what is made of it.
+async fn wait_until_known(camera: &CameraEntry, asked: &Asked) -> Result<(), ApiError> {
+    if is_own(asked) || camera.tracks_within(SNAPSHOT_WAIT).await.is_some() {
+        return Ok(());
+    }
+    Err(no_picture_yet(camera))
+}
+
+fn no_picture_yet(camera: &CameraEntry) -> ApiError {
+    let cause = camera.status().cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    let error = format!("camera `{}` has no picture yet{cause}", camera.name());
+    ApiError::unavailable(error, "see /stats for its state", 2)
+}
+
+/// Why there is no such stream, for one who asked by HTTP.
+fn unshaped(error: &Unshaped) -> ApiError {
+    match error {
+        Unshaped::TooMany { limit, .. } => {
+            let hint = format!("raise `{limit}`, or ask for one that others watch already: see /stats");
+            ApiError::unavailable(error.to_string(), hint, 5)
         }
-        None => "watch it by RTSP, once `rtsp` in `[listen]` is not off any more".to_owned(),
-    };
-    Err(ApiError::new(
-        StatusCode::NOT_IMPLEMENTED,
-        format!("camera `{name}` gives {}, and turning that into JPEG is not there yet", track.codec),
-        hint,
-    ))
+        Unshaped::Impossible(why) => {
+            ApiError::new(StatusCode::NOT_IMPLEMENTED, why, "ask for the camera's own pictures")
+        }
+    }
+}
+
+/// Tells what is made, where the address asked for something.
+fn tell_variant(response: &mut Response, camera: &CameraEntry, asked: &Asked) {
+    let tracks = camera.stream().stats().tracks;
+    let made = asked.made_of(tracks.as_deref().and_then(|tracks| video_track(tracks)));
+    if let Some(Ok(value)) = made.map(|made| HeaderValue::from_str(&made)) {
+        response.headers_mut().insert(X_VARIANT, value);
+    }
+}
+
+fn codec_of(camera: &CameraEntry) -> Option<Codec> {
+    camera.stream().stats().tracks.as_deref().and_then(|tracks| video_track(tracks)).map(|track| track.codec)
 }
 
 /// The name by which the server was asked, without the port; `HOST` where the request has none that is one.
@@ -182,18 +242,14 @@ async fn snapshot_of(
     app: &App,
     camera: &Arc<CameraEntry>,
     headers: &HeaderMap,
-    query: &PictureQuery,
+    query: &Pairs,
 ) -> Result<Response, ApiError> {
-    refuse_derived(query)?;
-    refuse_other_codecs(app, camera, headers)?;
-    let newest = tokio::time::timeout(SNAPSHOT_WAIT, newest(camera)).await.ok().flatten();
-    let Some((frame, lost)) = newest else {
-        // It may have become known just then.
-        refuse_other_codecs(app, camera, headers)?;
-        let status = camera.status();
-        let cause = status.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-        let error = format!("camera `{}` has no picture yet{cause}", camera.name());
-        return Err(ApiError::unavailable(error, "see /stats for its state", 2));
+    let asked = asked_of(app, camera, headers, query)?;
+    let shape = Shape { fps: None, ..asked.shape };
+    let asked = Asked { shape, ..asked };
+    let waited = tokio::time::timeout(SNAPSHOT_WAIT, newest(camera, &asked)).await;
+    let Some((frame, lost)) = waited.ok().transpose()?.flatten() else {
+        return Err(no_picture_yet(camera));
     };
     let etag = format!("\"{:x}-{:x}\"", micros(frame.captured), frame.data.len());
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
@@ -216,12 +272,26 @@ async fn snapshot_of(
     if let Some(Ok(value)) = frame.captured.map(|time| HeaderValue::from_str(&mjpeg::timestamp(time))) {
         out.insert(X_TIMESTAMP, value);
     }
+    tell_variant(&mut response, camera, &asked);
     Ok(response)
 }
 
 /// The newest picture there is or the next to come, and whether it is a notice.
-async fn newest(camera: &CameraEntry) -> Option<(Frame, bool)> {
-    let mut subscriber = camera.stream().subscribe(Want::Latest);
+async fn newest(camera: &CameraEntry, asked: &Asked) -> Result<Option<(Frame, bool)>, ApiError> {
+    loop {
+        wait_until_known(camera, asked).await?;
+        let source = codec_of(camera);
+        let shaped = camera.shaped(&asked.shape).map_err(|error| unshaped(&error))?;
+        let newest = newest_of(shaped.stream()).await;
+        // It may have become known just then that the camera gives something else.
+        if newest.is_some() || source == codec_of(camera) {
+            return Ok(newest);
+        }
+    }
+}
+
+async fn newest_of(stream: &Stream) -> Option<(Frame, bool)> {
+    let mut subscriber = stream.subscribe(Want::Latest);
     loop {
         match subscriber.next().await.ok()? {
             Item::Tracks(tracks) if video_track(&tracks).is_some_and(|track| track.codec != Codec::Jpeg) => {

@@ -16,6 +16,7 @@ use ocelli_hub::{Derivation, DerivedReader, Item, Next, Piece, RingSender, Subsc
 use ocelli_media::{Codec, Frame, video_track};
 use tokio::net::TcpStream;
 
+use crate::variants::Unshaped;
 use crate::viewers::Viewer;
 
 #[cfg(test)]
@@ -137,18 +138,21 @@ pub enum Ended {
     /// It read nothing for too long.
     #[error("the viewer read nothing for {} s", STALLED.as_secs())]
     Stalled,
-    /// The camera is gone, or sends its viewers away.
+    /// The camera is gone, or sends its viewers away, or is coded otherwise from here on.
     #[error("the camera's stream ended")]
     Closed,
+    /// What it asked for cannot be made any more.
+    #[error("{0}")]
+    Unshaped(#[from] Unshaped),
 }
 
-/// Sends `head`, then pictures until the viewer leaves.
+/// Sends what is left of `head`, then pictures until the viewer leaves or there are no more. Then another stream's may follow.
 ///
 /// # Errors
 /// Always ends with one: why.
 pub async fn serve(
     socket: &TcpStream,
-    head: Bytes,
+    head: &mut Bytes,
     parts: &mut DerivedReader<Part>,
     options: StreamOptions,
     viewer: &Viewer,
@@ -184,7 +188,7 @@ struct Sender<'a> {
     viewer: &'a Viewer,
     options: StreamOptions,
     /// What is to be sent before the next part, once.
-    head: Bytes,
+    head: &'a mut Bytes,
 }
 
 impl Sender<'_> {
@@ -208,6 +212,9 @@ impl Sender<'_> {
 
     /// Writes the head alone: a camera that gives no picture for long must not look like a server that does not answer.
     async fn write_head(&mut self) -> Result<(), Ended> {
+        if self.head.is_empty() {
+            return Ok(());
+        }
         let first = if self.options.advance_headers { ADVANCE_HEADER } else { b"" };
         let head = [&self.head[..], first].concat();
         let mut left = &head[..];
@@ -219,7 +226,7 @@ impl Sender<'_> {
                 Err(error) => return Err(Ended::Broke(error)),
             }
         }
-        self.head = Bytes::new();
+        *self.head = Bytes::new();
         Ok(())
     }
 
@@ -277,11 +284,11 @@ impl Sender<'_> {
             (true, true) => b"",
         };
         let behind = if advance { ADVANCE_NEXT } else { b"\r\n" };
-        [&self.head, header, &part.frame.data, behind].map(IoSlice::new)
+        [&self.head[..], header, &part.frame.data, behind].map(IoSlice::new)
     }
 
     fn sent(&mut self, part: &Part, bytes: usize) {
-        self.head = Bytes::new();
+        *self.head = Bytes::new();
         let captured = part.captured().filter(|_| !part.notice);
         let latency = captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
         self.viewer.sent(bytes as u64, latency, self.parts.skipped());

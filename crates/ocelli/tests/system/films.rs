@@ -138,12 +138,6 @@ fn programs_that_write_h264_and_h265_are_cameras_and_http_says_where_to_watch_th
         assert!((1600..2600).contains(&span), "{name}: {times:?}");
         let stats = server.stats_of(name);
         assert_eq!((&stats["codec"], &stats["dropped"]), (&codec.into(), &0.into()), "{name}");
-        for path in ["stream", "snapshot"] {
-            let refused = server.get(&format!("/cameras/{name}/{path}"));
-            assert_eq!(refused.status, 501, "{name}");
-            let port = rtsp(&server, name).rsplit(':').next().unwrap().to_owned();
-            assert_eq!(refused.json()["hint"], format!("watch it by RTSP: rtsp://test:{port}"), "{name}");
-        }
     }
     server.stop();
 }

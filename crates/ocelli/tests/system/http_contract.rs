@@ -132,7 +132,13 @@ fn errors_are_json_with_a_hint() {
         ("GET /stream?fps=NaN", 400, "fps=NaN"),
         ("GET /stream?fps=1&fps=2", 400, "fps"),
         ("GET /?action=dance", 400, "dance"),
-        ("GET /stream?width=640", 501, "width"),
+        ("GET /stream?width=-1", 400, "width=-1"),
+        ("GET /stream?quality=9000", 400, "quality=9000"),
+        ("GET /stream?codec=vp9", 400, "codec=vp9"),
+        ("GET /stream?codec=h264", 400, "codec=h264"),
+        ("GET /stream?rotate=45", 400, "rotate=45"),
+        ("GET /snapshot?height=1", 400, "height=1"),
+        ("GET /snapshot?variant=tiny", 400, "no variant `tiny`"),
         ("POST /stream", 405, "GET and HEAD"),
         ("OPTIONS *", 404, ""),
         ("DELETE /nothing", 404, ""),
@@ -143,6 +149,14 @@ fn errors_are_json_with_a_hint() {
         assert!(error.contains(text), "{line}: {error}");
     }
     assert!(ask("GET /cameras/nobody/stream").json()["hint"].as_str().unwrap().contains("steady"));
+    for (line, range) in [
+        ("GET /stream?width=-1", "16 to 8192"),
+        ("GET /stream?quality=9000", "1 to 100"),
+        ("GET /stream?codec=vp9", "mjpeg, h264"),
+        ("GET /snapshot?flip=over", "none, horizontal, vertical or both"),
+    ] {
+        assert!(ask(line).json()["hint"].as_str().unwrap().contains(range), "{line}");
+    }
     let long = "x".repeat(6000);
     let response = ask(&format!("GET /cameras/{long}/stream"));
     assert_eq!(response.status, 404);

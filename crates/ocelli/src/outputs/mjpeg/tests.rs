@@ -75,7 +75,8 @@ async fn a_browser_gets_the_next_header_block_behind_each_picture() {
     setup.publisher.push(frame("one"));
     let (viewer, mut parts) = (setup.viewer(), setup.stream.derive(&MjpegParts, Want::Latest));
     let options = StreamOptions { advance_headers: true, fps: None };
-    let serving = serve(&setup.server, Bytes::from_static(b"HEAD\r\n\r\n"), &mut parts, options, &viewer);
+    let mut head = Bytes::from_static(b"HEAD\r\n\r\n");
+    let serving = serve(&setup.server, &mut head, &mut parts, options, &viewer);
     let reading = async {
         let mut text = String::new();
         let mut buffer = [0; 1024];
@@ -115,7 +116,8 @@ async fn a_viewer_that_does_not_read_skips_to_the_newest_and_holds_one_picture()
     let (viewer, mut parts) = (setup.viewer(), setup.stream.derive(&MjpegParts, Want::Latest));
     let (server, client) = (setup.server, &mut setup.client);
     crate::http::tune(&server).unwrap();
-    let serving = serve(&server, Bytes::new(), &mut parts, StreamOptions::default(), &viewer);
+    let mut head = Bytes::new();
+    let serving = serve(&server, &mut head, &mut parts, StreamOptions::default(), &viewer);
     let picture = |number: u8| frame(vec![number; 1 << 20]);
     let mut derived = setup.stream.derive(&MjpegParts, Want::Latest);
     let publishing = async {
@@ -147,7 +149,8 @@ async fn a_viewer_that_leaves_between_pictures_is_noticed() {
     let setup = setup().await;
     let (viewer, mut parts) = (setup.viewer(), setup.stream.derive(&MjpegParts, Want::Latest));
     drop(setup.client);
-    let ended = serve(&setup.server, Bytes::new(), &mut parts, StreamOptions::default(), &viewer).await;
+    let mut head = Bytes::new();
+    let ended = serve(&setup.server, &mut head, &mut parts, StreamOptions::default(), &viewer).await;
     assert!(matches!(ended, Ended::Left | Ended::Broke(_)), "{ended}");
 }
 

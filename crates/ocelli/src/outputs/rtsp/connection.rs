@@ -206,7 +206,7 @@ impl Driver {
 
     async fn describe(&mut self, path: &str, query: Option<&str>, base: &str) -> Result<Answer, Refusal> {
         self.chosen = None;
-        let chosen = self.chosen.insert(self.server.choose(path, query)?);
+        let chosen = self.chosen.insert(self.server.choose(path, query).await?);
         chosen.describe(base, query, self.peer.ip().to_canonical().is_ipv6()).await
     }
 
@@ -222,7 +222,9 @@ impl Driver {
             let set_up = self.server.set_up(&playback.chosen, track, offers, self.peer, kind).await;
             return set_up.map(|(set_up, _)| Answer::SetUp(set_up));
         }
-        let mut asked = self.server.choose(path, query)?;
+        // Players leave out of a track's address what they were given of the camera's, now and then.
+        let described = self.chosen.as_ref().and_then(|chosen| chosen.query_at(path));
+        let mut asked = self.server.choose(path, query.or(described.as_deref())).await?;
         asked.remember(self.chosen.as_ref());
         let (set_up, kind) = self.server.set_up(&asked, track, offers, self.peer, None).await?;
         let enrolled = self.server.admit(&asked, kind, self.peer, self.machine.program())?;
@@ -370,7 +372,7 @@ impl Driver {
         if let Some(Playback { enrolled, chosen, reports, .. }) = &mut self.playback
             && reports.read(track, packet, &enrolled.numbers)
         {
-            chosen.camera.stream().ask_keyframe();
+            chosen.stream().ask_keyframe();
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use ocelli_hub::{DerivedReader, Want};
+use ocelli_hub::{DerivedReader, Stream, Want};
 use ocelli_media::{Codec as MediaCodec, Track};
 use ocelli_proto::rtsp::server::{Answer, Description, Refusal};
 use ocelli_proto::rtsp::{Status, control};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Server;
 use super::bursts::{Piece, clock_rate, is_described_alike, payload_type};
 use crate::app::CameraEntry;
+use crate::variants::{Asked, Shape, Shaped, Unshaped};
 
 /// How long a camera may take to say what it gives.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,25 +28,57 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// A camera that a client wants, held ready: it runs, and its packets are made.
 pub(super) struct Chosen {
     pub(super) camera: Arc<CameraEntry>,
+    /// Its pictures as the client wants them.
+    shaped: Shaped,
     pub(super) pieces: DerivedReader<Piece>,
+    /// What the client calls it.
+    path: String,
+    query: Option<String>,
     /// What the client was told that the camera gives.
     told: OnceLock<Arc<Vec<Track>>>,
 }
 
 impl Server {
-    /// The camera that `path` names, held ready.
-    pub(super) fn choose(&self, path: &str, query: Option<&str>) -> Result<Chosen, Refusal> {
-        if let Some(query) = query.filter(|query| !query.is_empty()) {
-            let query: String = query.chars().take(64).collect();
-            let reason = format!(
-                "`?{query}`: pictures are sent as the camera gives them, other ones are not there yet"
-            );
-            return Err(Refusal::new(Status::NOT_IMPLEMENTED, reason));
+    /// What `path` and `query` name, held ready: a camera, or one in another shape.
+    pub(super) async fn choose(&self, path: &str, query: Option<&str>) -> Result<Chosen, Refusal> {
+        let (camera, variant) = self.find(path)?;
+        let variant = variant.map(|name| format!("variant={name}"));
+        let said = [variant.as_deref(), query].into_iter().flatten().collect::<Vec<_>>().join("&");
+        let asked = Asked::read_query(camera.pixel_options(), Some(&said))
+            .map_err(|error| Refusal::new(Status::BAD_REQUEST, format!("{error}: {}", error.expected())))?;
+        let wants_own = asked.shape == Shape::default();
+        if !wants_own && camera.tracks_within(PATIENCE).await.is_none() {
+            return Err(silent(camera));
         }
-        let camera = if path.is_empty() { self.app.first() } else { self.app.camera(path) };
-        let Some(camera) = camera else { return Err(self.unknown(path)) };
-        let pieces = camera.stream().derive(&self.bursts(camera), Want::Live);
-        Ok(Chosen { camera: camera.clone(), pieces, told: OnceLock::new() })
+        let shaped = camera.shaped(&asked.shape).map_err(|error| match error {
+            Unshaped::TooMany { .. } => Refusal {
+                retry_after: Some(RETRY_AFTER),
+                ..Refusal::new(Status::UNAVAILABLE, error.to_string())
+            },
+            Unshaped::Impossible(why) => Refusal::new(Status::NOT_IMPLEMENTED, why),
+        })?;
+        let pieces = shaped.stream().derive(&self.bursts(camera), Want::Live);
+        let (path, query) = (path.to_owned(), query.map(str::to_owned));
+        Ok(Chosen { camera: camera.clone(), shaped, pieces, path, query, told: OnceLock::new() })
+    }
+
+    /// The camera that `path` names, and the variant of it that it names behind a slash.
+    fn find<'a>(&self, path: &'a str) -> Result<(&Arc<CameraEntry>, Option<&'a str>), Refusal> {
+        if path.is_empty() {
+            return self.app.first().map(|camera| (camera, None)).ok_or_else(|| self.unknown(path));
+        }
+        if let Some(camera) = self.app.camera(path) {
+            return Ok((camera, None));
+        }
+        let split = path.split_once('/').and_then(|(name, variant)| Some((self.app.camera(name)?, variant)));
+        match split {
+            Some((camera, variant)) => {
+                let is_known =
+                    camera.pixel_options().variants.iter().any(|(name, _)| name.as_str() == variant);
+                if is_known { Ok((camera, Some(variant))) } else { Err(self.unknown(path)) }
+            }
+            None => Err(self.unknown(path)),
+        }
     }
 
     fn unknown(&self, path: &str) -> Refusal {
@@ -57,17 +90,32 @@ impl Server {
 }
 
 impl Chosen {
+    /// The pictures that the client wants: the camera's own, or what is made of them.
+    pub(super) fn stream(&self) -> &Arc<Stream> {
+        self.shaped.stream()
+    }
+
+    /// What stands behind the question mark of its address, if it is the one that `path` names.
+    pub(super) fn query_at(&self, path: &str) -> Option<String> {
+        self.query.clone().filter(|_| self.path == path)
+    }
+
+    /// Whether they are the camera's own.
+    pub(super) fn is_own(&self) -> bool {
+        Arc::ptr_eq(self.stream(), self.camera.stream())
+    }
+
     /// What the camera gives, once it has said so.
     pub(super) async fn tracks(&self) -> Result<Arc<Vec<Track>>, Refusal> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(tracks) = self.camera.stream().stats().tracks
+            if let Some(tracks) = self.stream().stats().tracks
                 && tracks.iter().all(is_complete)
             {
                 return Ok(self.told.get_or_init(|| tracks.clone()).clone());
             }
             if Instant::now() >= deadline {
-                return Err(self.silent());
+                return Err(silent(&self.camera));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -75,25 +123,18 @@ impl Chosen {
 
     /// Takes over what the client was told of the same camera before.
     pub(super) fn remember(&mut self, described: Option<&Self>) {
-        if let Some(described) = described.filter(|known| Arc::ptr_eq(&known.camera, &self.camera)) {
+        if let Some(described) = described.filter(|known| Arc::ptr_eq(known.stream(), self.stream())) {
             self.told = described.told.clone();
         }
     }
 
     /// Whether the camera gives what the client was told, or nothing for now.
     pub(super) fn is_as_told(&self) -> bool {
-        let (Some(told), Some(now)) = (self.told.get(), self.camera.stream().stats().tracks) else {
+        let (Some(told), Some(now)) = (self.told.get(), self.stream().stats().tracks) else {
             return true;
         };
         told.len() == now.len()
             && told.iter().zip(now.iter()).all(|(told, now)| is_described_alike(now, told))
-    }
-
-    fn silent(&self) -> Refusal {
-        let name = self.camera.name();
-        let cause = self.camera.status().cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-        let reason = format!("camera `{name}` gives no pictures yet{cause}");
-        Refusal { retry_after: Some(RETRY_AFTER), ..Refusal::new(Status::UNAVAILABLE, reason) }
     }
 
     /// Its description for a client that knows it as `base` and `query`.
@@ -105,7 +146,7 @@ impl Chosen {
     ) -> Result<Answer, Refusal> {
         let tracks = self.tracks().await?;
         // JPEGs do not say it themselves.
-        let framerate = (self.camera.stream().stats().rate.frames_per_second * 100.0).round() / 100.0;
+        let framerate = (self.stream().stats().rate.frames_per_second * 100.0).round() / 100.0;
         let framerate = Some(framerate).filter(|framerate| (0.01..=1000.0).contains(framerate));
         let media: Vec<Medium> = tracks
             .iter()
@@ -129,6 +170,13 @@ impl Chosen {
         };
         Ok(Answer::Description(Description { sdp: of_a_live_stream(&description) }))
     }
+}
+
+fn silent(camera: &CameraEntry) -> Refusal {
+    let name = camera.name();
+    let cause = camera.status().cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    let reason = format!("camera `{name}` gives no pictures yet{cause}");
+    Refusal { retry_after: Some(RETRY_AFTER), ..Refusal::new(Status::UNAVAILABLE, reason) }
 }
 
 /// With the program's name, and that there is nothing but the present (RFC 2326 C.1.5).

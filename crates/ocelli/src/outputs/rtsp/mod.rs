@@ -19,8 +19,9 @@
 //! | `reports` | RTCP of a session |
 //! | `session`, `numbers` | who plays, for others to see and to end |
 //!
-//! Refused: addresses that ask for another size, quality or codec than the camera's (501), and streams that clients want to send where no camera
-//! waits for them.
+//! An address may ask for other pictures than the camera's own, which are then made as for any other output
+//! ([`variants`](crate::variants)). Refused: what nothing makes, and streams that clients want to send where no camera waits for
+//! them.
 
 mod bursts;
 mod connection;

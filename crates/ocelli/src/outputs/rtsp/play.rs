@@ -110,6 +110,11 @@ impl Server {
             return Ok(Grant::Interleaved);
         }
         if kind == ViewerKind::RtspMulticast {
+            // A group has one camera's packets, and one form of them.
+            if !chosen.is_own() {
+                let reason = "by multicast there are only the camera's own pictures";
+                return Err(Refusal::new(Status::UNSUPPORTED_TRANSPORT, reason));
+            }
             let place = self.place(chosen, track).ok_or_else(|| {
                 Refusal::new(Status::UNSUPPORTED_TRANSPORT, "there are more cameras than multicast addresses")
             })?;
@@ -180,11 +185,11 @@ impl Playback {
             return Answer::Started(Started::default());
         }
         let camera = &self.chosen.camera;
-        let mut pieces = camera.stream().derive(&server.bursts(camera), Want::Live);
+        let mut pieces = self.chosen.stream().derive(&server.bursts(camera), Want::Live);
         let first = match pieces.try_next() {
             Ok(Some(Next::Piece(piece))) => Some(piece),
             _ => {
-                camera.stream().ask_keyframe();
+                self.chosen.stream().ask_keyframe();
                 match tokio::time::timeout(FIRST_PICTURE, pieces.next()).await {
                     Ok(Ok(Next::Piece(piece))) => Some(piece),
                     Ok(Err(_)) => {
@@ -240,7 +245,7 @@ impl Playback {
         match self.way.take() {
             Some(Way::Ready(ready)) => {
                 let Ready { pieces, first, to } = *ready;
-                let (stream, session) = (self.chosen.camera.stream(), self.enrolled.session());
+                let (stream, session) = (self.chosen.stream(), self.enrolled.session());
                 let to = match &to {
                     Receivers::Ports(ports) => To::Ports(ports),
                     Receivers::Group(group) => To::Group(*group),

@@ -19,9 +19,17 @@ fn unknown_cameras_other_forms_and_silent_cameras_are_refused_in_words() {
     let (status, reason) = status_of(&server, "DESCRIBE", "nowhere", "");
     assert_eq!(status, 404);
     assert!(reason.contains("the cameras are: cam, steady"), "{reason}");
-    let (status, reason) = status_of(&server, "DESCRIBE", "steady?width=64", "");
-    assert_eq!(status, 501);
-    assert!(reason.contains("?width=64") && reason.contains("not there yet"), "{reason}");
+    for (path, status, words) in [
+        ("steady?width=-1", 400, "width=-1: expected 16 to 8192"),
+        ("steady?codec=vp9", 400, "expected mjpeg, h264"),
+        ("steady?variant=tiny", 400, "there is no variant `tiny`"),
+        ("steady/tiny", 404, "there is no camera `steady/tiny`"),
+        ("steady?token=1", 200, ""),
+    ] {
+        let (found, reason) = status_of(&server, "DESCRIBE", path, "");
+        assert_eq!(found, status, "{path}: {reason}");
+        assert!(reason.contains(words), "{path}: {reason}");
+    }
     let answer = Player::connect(server.rtsp()).ask("DESCRIBE", "cam", "");
     assert_eq!(answer.status, 503);
     assert!(answer.fields.first("Retry-After").is_some());
