@@ -140,6 +140,7 @@ fn start(config: &Config) -> Arc<App> {
         encoders: encoders.clone(),
         per_camera: config.limits.variants_per_camera,
         max_latency: camera.pixels.max_latency,
+        quality: camera.options.quality,
         on_lost: camera.on_lost,
     };
     Arc::new(App {

@@ -8,15 +8,16 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ocelli_hub::{DerivedReader, Item, Stream, Want};
-use ocelli_media::{Codec, Frame, video_track};
+use ocelli_hub::{DerivedReader, Want};
+use ocelli_media::{Codec, video_track};
 
 use super::error::{ApiError, camera_called, first_camera};
 use super::page;
 use super::takeover::Takeover;
 use crate::app::{App, CameraEntry};
 use crate::outputs::mjpeg::{self, Ended, MjpegParts, Part, StreamOptions};
-use crate::variants::{Asked, Shape, Shaped, Unshaped};
+use crate::transcode::Failure;
+use crate::variants::{Asked, Shape, Shaped, StillPicture, Unshaped};
 use crate::viewers::ViewerKind;
 
 /// How long a snapshot waits for a picture of a camera that is just being started.
@@ -187,14 +188,6 @@ fn is_own(asked: &Asked) -> bool {
     asked.shape == Shape { codec: Some(Codec::Jpeg), fps: asked.shape.fps, ..Shape::default() }
 }
 
-/// Waits until it is known what the camera gives, where that decides what is made of it.
-async fn wait_until_known(camera: &CameraEntry, asked: &Asked) -> Result<(), ApiError> {
-    if is_own(asked) || camera.tracks_within(SNAPSHOT_WAIT).await.is_some() {
-        return Ok(());
-    }
-    Err(no_picture_yet(camera))
-}
-
 fn no_picture_yet(camera: &CameraEntry) -> ApiError {
     let cause = camera.status().cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     let error = format!("camera `{}` has no picture yet{cause}", camera.name());
@@ -211,6 +204,16 @@ fn unshaped(error: &Unshaped) -> ApiError {
         Unshaped::Impossible(why) => {
             ApiError::new(StatusCode::NOT_IMPLEMENTED, why, "ask for the camera's own pictures")
         }
+    }
+}
+
+/// Why there is no such picture, for one who asked by HTTP.
+fn not_made(failure: &Failure) -> ApiError {
+    match failure {
+        Failure::Unavailable(why) => {
+            ApiError::new(StatusCode::NOT_IMPLEMENTED, &**why, "ask for the camera's own pictures")
+        }
+        _ => ApiError::unavailable(failure.to_string(), "see /stats for what the camera gives", 2),
     }
 }
 
@@ -245,11 +248,11 @@ async fn snapshot_of(
     query: &Pairs,
 ) -> Result<Response, ApiError> {
     let asked = asked_of(app, camera, headers, query)?;
-    let shape = Shape { fps: None, ..asked.shape };
-    let asked = Asked { shape, ..asked };
-    let waited = tokio::time::timeout(SNAPSHOT_WAIT, newest(camera, &asked)).await;
-    let Some((frame, lost)) = waited.ok().transpose()?.flatten() else {
-        return Err(no_picture_yet(camera));
+    let asked = Asked { shape: Shape { fps: None, ..asked.shape }, ..asked };
+    let still = tokio::time::timeout(SNAPSHOT_WAIT, camera.still(&asked.shape)).await;
+    let StillPicture { frame, is_notice: lost } = match still {
+        Err(_) | Ok(Err(Failure::Stopped)) => return Err(no_picture_yet(camera)),
+        Ok(still) => still.map_err(|failure| not_made(&failure))?,
     };
     let etag = format!("\"{:x}-{:x}\"", micros(frame.captured), frame.data.len());
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
@@ -274,34 +277,6 @@ async fn snapshot_of(
     }
     tell_variant(&mut response, camera, &asked);
     Ok(response)
-}
-
-/// The newest picture there is or the next to come, and whether it is a notice.
-async fn newest(camera: &CameraEntry, asked: &Asked) -> Result<Option<(Frame, bool)>, ApiError> {
-    loop {
-        wait_until_known(camera, asked).await?;
-        let source = codec_of(camera);
-        let shaped = camera.shaped(&asked.shape).map_err(|error| unshaped(&error))?;
-        let newest = newest_of(shaped.stream()).await;
-        // It may have become known just then that the camera gives something else.
-        if newest.is_some() || source == codec_of(camera) {
-            return Ok(newest);
-        }
-    }
-}
-
-async fn newest_of(stream: &Stream) -> Option<(Frame, bool)> {
-    let mut subscriber = stream.subscribe(Want::Latest);
-    loop {
-        match subscriber.next().await.ok()? {
-            Item::Tracks(tracks) if video_track(&tracks).is_some_and(|track| track.codec != Codec::Jpeg) => {
-                return None;
-            }
-            Item::Frame(frame) if frame.is_picture() => return Some((frame, false)),
-            Item::Notice(frame) => return Some((frame, true)),
-            Item::Frame(_) | Item::Tracks(_) | Item::Lost { .. } => {}
-        }
-    }
 }
 
 fn micros(time: Option<SystemTime>) -> u128 {

@@ -57,6 +57,8 @@ pub struct Rules {
     pub per_camera: usize,
     /// Pictures that are older are not encoded while there is a newer one.
     pub max_latency: Duration,
+    /// Quality of JPEGs, 1 to 100, where none is asked for and the camera gives none.
+    pub quality: u8,
     /// What viewers see while the camera is lost.
     pub on_lost: OnLost,
 }
@@ -67,6 +69,7 @@ impl Default for Rules {
             encoders: Encoders::new(16),
             per_camera: 8,
             max_latency: Duration::from_millis(200),
+            quality: 80,
             on_lost: OnLost::Picture,
         }
     }
@@ -164,6 +167,7 @@ impl Pixels {
         let camera = &self.0.camera;
         let tracks = camera.stats().tracks;
         let track = tracks.as_deref().and_then(|tracks| video_track(tracks));
+        let shape = &self.in_full(shape, track);
         if *shape == Shape::default() || track.is_some_and(|track| is_own(shape, track)) {
             return Ok(Shaped::own(camera));
         }
@@ -232,6 +236,7 @@ impl Pixels {
     pub async fn still(&self, shape: &Shape) -> Result<StillPicture, Failure> {
         let (frame, track, is_notice) = newest(&self.0.camera).await.ok_or(Failure::Stopped)?;
         let shape = Shape { codec: Some(Codec::Jpeg), fps: None, bit_rate_kbps: None, ..*shape };
+        let shape = self.in_full(&shape, Some(&track));
         if is_notice || shape.is_given_by(&track) {
             return Ok(StillPicture { frame, is_notice });
         }
@@ -242,6 +247,14 @@ impl Pixels {
         let still = What::Still(Still { input, wish, turn: shape.turn });
         let data = self.0.make(frame.data.clone(), still).await?;
         Ok(StillPicture { frame: Frame { data, ..frame }, is_notice })
+    }
+
+    /// `shape` with the quality of JPEGs that are made of other pictures than JPEGs.
+    fn in_full(&self, shape: &Shape, track: Option<&Track>) -> Shape {
+        let is_made =
+            shape.codec == Some(Codec::Jpeg) && track.is_some_and(|track| track.codec != Codec::Jpeg);
+        let quality = shape.quality.or(is_made.then_some(self.0.rules.quality));
+        Shape { quality, ..*shape }
     }
 
     /// The worker's numbers now.
