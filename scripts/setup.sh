@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else; does nothing, in well under a second, when all is there.
 #
-#   scripts/setup.sh run    what the build needs: a C compiler, cmake, nasm, Rust
+#   scripts/setup.sh run    what the build needs: a C compiler, cmake, nasm, FFmpeg's libraries, Rust
 #   scripts/setup.sh lint   the same, and what checks the page's types
 #   scripts/setup.sh fuzz   the same as run, and a C++ compiler for the fuzzer's own library
 #   scripts/setup.sh test   the same, and the peers of the tests: FFmpeg, GStreamer, OpenCV, Chromium, qemu and a kernel
@@ -57,6 +57,9 @@ want_build_tools() {
   want cmake 'have cmake' cmake cmake cmake cmake
   want nasm 'have nasm' nasm nasm nasm nasm
   want curl 'have curl' "curl ca-certificates" curl curl curl
+  want pkg-config 'have pkg-config' pkg-config pkgconf-pkg-config pkgconf pkgconf
+  want "FFmpeg's libraries" 'pkg-config --exists libavcodec libavutil libswscale' \
+    "libavcodec-dev libavutil-dev libswscale-dev" "libavcodec-free-devel libavutil-free-devel libswscale-free-devel" ffmpeg ffmpeg
 }
 
 want_page_tools() {

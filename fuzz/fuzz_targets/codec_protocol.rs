@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocelli_codec::recode::Recoder;
 use ocelli_codec::worker::protocol::{Answer, FrameHead, Hello, Request};
-use ocelli_codec::worker::serve;
+use ocelli_worker::camera::Camera;
+use ocelli_worker::serve;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(request) = Request::read(bytes) {
@@ -55,6 +55,6 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Err(_) => {}
     }
-    let mut recoder = Recoder::new().expect("memory");
-    let _ = serve(&mut recoder, "", bytes, std::io::sink());
+    let mut camera = Camera::new().expect("memory");
+    let _ = serve(&mut camera, "", bytes, std::io::sink());
 });

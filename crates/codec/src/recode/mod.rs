@@ -9,7 +9,7 @@
 //! coding.
 //! A damaged picture is an error, never a picture with grey in it.
 //!
-//! This calls a C decoder. Bytes of strangers get here in the [worker](crate::worker)'s process only.
+//! This calls a C decoder. Bytes of strangers get here in the worker's process only.
 
 mod chroma;
 mod twelve;
@@ -28,7 +28,7 @@ use crate::planes::Planes;
 /// Most pixels of a picture that is taken: 8192x4608. A progressive one of so many takes about 350 MB to decode.
 pub const MOST_PIXELS: u32 = 8192 * 4608;
 /// Scans of a progressive picture that are followed. Encoders make about ten; thousands in a few KB are an attack.
-const MOST_SCANS: u32 = 200;
+pub const MOST_SCANS: u32 = 200;
 /// Quality of a picture whose own cannot be told.
 const USUAL_QUALITY: u8 = 85;
 
@@ -271,7 +271,10 @@ fn check_wish(wish: &Wish) -> Result<(), RecodeError> {
 }
 
 /// Refuses by the header alone what would cost too much, or what the decoder would refuse in words that help nobody.
-fn check(header: &Header) -> Result<(), RecodeError> {
+///
+/// # Errors
+/// Why it is not decoded.
+pub fn check(header: &Header) -> Result<(), RecodeError> {
     if u32::from(header.size.width) * u32::from(header.size.height) > MOST_PIXELS {
         return Err(RecodeError::TooLarge(header.size));
     }
@@ -308,7 +311,10 @@ fn fit(header: &Header, is_lossless: bool, most: Size) -> Result<ScalingFactor, 
 }
 
 /// Whether the decoder can give the picture's own planes. If not, it can give RGB.
-fn has_planes(found: &DecompressHeader) -> Result<bool, RecodeError> {
+///
+/// # Errors
+/// It can give neither.
+pub fn has_planes(found: &DecompressHeader) -> Result<bool, RecodeError> {
     match found.colorspace {
         Colorspace::YCbCr | Colorspace::Gray => {
             Ok(!found.is_lossless && !matches!(found.subsamp, Subsamp::Unknown))
@@ -320,7 +326,10 @@ fn has_planes(found: &DecompressHeader) -> Result<bool, RecodeError> {
 
 /// Damage is an error. A few bytes too many before the end marker are none: many webcams write them, and the picture
 /// is whole. libjpeg-turbo tells the first thing that was wrong, so nothing was before.
-fn sound(result: turbojpeg::Result<()>) -> Result<(), RecodeError> {
+///
+/// # Errors
+/// What is damaged.
+pub fn sound(result: turbojpeg::Result<()>) -> Result<(), RecodeError> {
     match result {
         Err(turbojpeg::Error::TurboJpegError(words))
             if words.ends_with("extraneous bytes before marker 0xd9") =>

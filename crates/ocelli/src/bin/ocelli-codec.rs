@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ocelli_codec::worker::run()
+    ocelli_worker::run()
 }

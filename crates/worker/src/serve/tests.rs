@@ -1,8 +1,10 @@
 //! What a worker says to requests that are right, unknown, and none.
 
-use super::protocol::PROTOCOL;
+use ocelli_codec::recode::Wish;
+use ocelli_codec::worker::protocol::PROTOCOL;
+use ocelli_codec::{Canvas, Encoder};
+
 use super::*;
-use ocelli_media::Size;
 
 const ANY: Wish = Wish { quality: None, sampling: None, most: Size { width: 2040, height: 2040 } };
 
@@ -18,7 +20,7 @@ fn ask(number: u32, wish: &Wish, jpeg: &[u8]) -> Vec<u8> {
 /// Everything that a worker says to `input`.
 fn said(input: &[u8]) -> (Result<(), WorkerError>, Vec<Vec<u8>>) {
     let mut output = Vec::new();
-    let ended = serve(&mut Recoder::new().unwrap(), "a test", input, &mut output);
+    let ended = serve(&mut Camera::new().unwrap(), "a test", input, &mut output);
     let mut messages = Vec::new();
     let mut left = &output[..];
     let mut message = Vec::new();

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 const MOST_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Gives everything up that is not needed, and says what could be given up.
-pub(super) fn confine() -> String {
+pub(crate) fn confine() -> String {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let limits = [

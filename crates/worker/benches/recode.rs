@@ -1,6 +1,5 @@
 //! JPEG → JPEG beside libjpeg-turbo alone, in one run: decode to planes and encode of planes, the colours' thinning and
 //! all checks left out. Then the same through the worker's pipes.
-#![allow(clippy::disallowed_methods)] // a benchmark reads the clock
 
 use std::hint::black_box;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
@@ -12,8 +11,9 @@ use std::time::Instant;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ocelli_codec::recode::{Recoder, Wish};
 use ocelli_codec::worker::protocol::{Answer, Request, message_bytes};
-use ocelli_codec::worker::serve;
 use ocelli_media::Size;
+use ocelli_worker::camera::Camera;
+use ocelli_worker::serve;
 use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp, YuvImage};
 
 const WIDTH: usize = 1920;
@@ -108,7 +108,7 @@ impl Piped {
         for pipe in [input.as_fd(), output.as_fd()] {
             rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20).expect("room in a pipe");
         }
-        thread::spawn(move || serve(&mut Recoder::new().expect("memory"), "", requests, answers));
+        thread::spawn(move || serve(&mut Camera::new().expect("memory"), "", requests, answers));
         let mut message = Vec::new();
         read_message(&mut output, &mut message);
         Self { input, output, message }

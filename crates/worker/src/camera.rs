@@ -1,0 +1,308 @@
+//! What a worker does for its camera: frames are decoded once and shown to the outputs that want them; stills and pictures
+//! to be re-encoded are answered.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use ocelli_codec::recode::{RecodeError, Recoder, Wish};
+use ocelli_codec::worker::protocol::{Coding, Input, Outcome, Output, OutputId, Still, Wanted};
+use ocelli_media::Size;
+use ocelli_media::jpeg::estimate_quality;
+
+use crate::decode::{DecodeError, JpegDecoder, StreamDecoder};
+use crate::encode::{Encoder, Moment, Shot};
+use crate::outputs::{Outputs, Picture, Sink, micros};
+use crate::picture::{Layout, View};
+use crate::prepare::{Form, Prepared};
+
+/// Frames whose pictures may still come out of a decoder: more than its order can hold back.
+const MOST_PENDING: usize = 32;
+
+/// All that a worker has.
+#[derive(Debug)]
+pub struct Camera {
+    recoder: Recoder,
+    jpeg: JpegDecoder,
+    stream: Option<(Input, Result<StreamDecoder, DecodeError>)>,
+    /// For stills, so that the stream's decoder goes on undisturbed. Kept warm.
+    still: Option<(Input, StreamDecoder)>,
+    stills: Prepared,
+    outputs: Outputs,
+    pending: VecDeque<Pending>,
+    /// Lists to be used again.
+    spare: Vec<Vec<(OutputId, bool)>>,
+    next_tag: u32,
+    decoder_words: String,
+}
+
+/// A frame whose picture has not come yet.
+#[derive(Debug)]
+struct Pending {
+    tag: u32,
+    moment: Moment,
+    wanted: Vec<(OutputId, bool)>,
+}
+
+/// An access unit to be decoded.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    /// Its number and time.
+    pub moment: Moment,
+    /// It stands for itself.
+    pub is_key: bool,
+    /// What its picture is wanted for.
+    pub wanted: Wanted<'a>,
+}
+
+/// What came of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// In one word.
+    pub outcome: Outcome,
+    /// What decoding took, in microseconds.
+    pub decode_us: u32,
+    /// What the outputs took, in microseconds.
+    pub outputs_us: u32,
+}
+
+impl Camera {
+    /// One that has seen nothing.
+    ///
+    /// # Errors
+    /// There is no memory for libjpeg-turbo's state.
+    pub fn new() -> Result<Self, DecodeError> {
+        let recoder = Recoder::new().map_err(|error| DecodeError::Refused(error.to_string()))?;
+        Ok(Self {
+            recoder,
+            jpeg: JpegDecoder::new()?,
+            stream: None,
+            still: None,
+            stills: Prepared::default(),
+            outputs: Outputs::default(),
+            pending: VecDeque::new(),
+            spare: Vec::new(),
+            next_tag: 0,
+            decoder_words: String::new(),
+        })
+    }
+
+    /// Re-encodes a JPEG.
+    ///
+    /// # Errors
+    /// It is damaged or not decoded, or the wish is outside its range.
+    pub fn recode(&mut self, jpeg: &[u8], wish: &Wish) -> Result<(Size, &[u8]), RecodeError> {
+        self.recoder.recode(jpeg, wish)
+    }
+
+    /// Says what the frames that follow are.
+    pub fn set_input(&mut self, input: Input) {
+        self.forget();
+        self.decoder_words = match input {
+            Input::Jpeg => "JPEG by libjpeg-turbo".to_owned(),
+            input => format!("{input} by {}", StreamDecoder::words()),
+        };
+        self.stream = match input {
+            Input::Jpeg => None,
+            input => Some((input, StreamDecoder::new(input))),
+        };
+    }
+
+    /// Makes or changes an output.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn set_output<S: Sink>(
+        &mut self,
+        id: OutputId,
+        output: Output,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        self.outputs.set(id, output, sink)
+    }
+
+    /// Ends an output.
+    pub fn end_output(&mut self, id: OutputId) {
+        self.outputs.end(id);
+    }
+
+    /// Decodes a frame and gives the pieces that come of it. Its bytes are changed. The inner error says in words why it was
+    /// refused, which damage is not.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn frame<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        data: &mut [u8],
+        sink: &mut S,
+    ) -> Result<Done, S::Error> {
+        if self.stream.is_some() { self.access_unit(frame, data, sink) } else { self.file(frame, data, sink) }
+    }
+
+    /// A JPEG file: no larger decoded than the largest output.
+    fn file<S: Sink>(&mut self, frame: &Frame<'_>, jpeg: &[u8], sink: &mut S) -> Result<Done, S::Error> {
+        let start = Instant::now();
+        let done = |outcome, decode, outputs| Done {
+            outcome,
+            decode_us: micros(decode),
+            outputs_us: micros(outputs),
+        };
+        let Ok(source) = JpegDecoder::size(jpeg) else {
+            self.outputs.missed(frame.wanted.iter());
+            return Ok(done(Outcome::Damaged, start.elapsed(), Duration::ZERO));
+        };
+        let Some(least) = self.outputs.least(source, frame.wanted.iter()) else {
+            return Ok(done(Outcome::Shown, start.elapsed(), Duration::ZERO));
+        };
+        let Ok(view) = self.jpeg.decode(jpeg, least, &mut self.recoder) else {
+            self.outputs.missed(frame.wanted.iter());
+            return Ok(done(Outcome::Damaged, start.elapsed(), Duration::ZERO));
+        };
+        let between = Instant::now();
+        let picture = Picture {
+            view,
+            source,
+            moment: frame.moment,
+            source_quality: estimate_quality(jpeg),
+            decoder: &self.decoder_words,
+        };
+        self.outputs.show(&picture, frame.wanted.iter(), sink)?;
+        Ok(done(Outcome::Shown, between.duration_since(start), between.elapsed()))
+    }
+
+    fn access_unit<S: Sink>(
+        &mut self,
+        frame: &Frame<'_>,
+        data: &mut [u8],
+        sink: &mut S,
+    ) -> Result<Done, S::Error> {
+        let start = Instant::now();
+        let mut outputs = Duration::ZERO;
+        let tag = self.wait_for(frame);
+        let Self { stream, outputs: list, pending, spare, decoder_words, .. } = self;
+        let Some((_, Ok(decoder))) = stream else {
+            list.missed(frame.wanted.iter());
+            return Ok(Done { outcome: Outcome::NeedsKeyframe, decode_us: 0, outputs_us: 0 });
+        };
+        let mut result = decoder.push(data, tag, frame.moment.time_us, frame.is_key);
+        let mut outcome = Outcome::Later;
+        while result.is_ok() {
+            match decoder.pull() {
+                Ok(None) => break,
+                Ok(Some(shown)) => {
+                    outcome = Outcome::Shown;
+                    let Some(index) = pending.iter().position(|pending| pending.tag == shown.tag) else {
+                        continue;
+                    };
+                    let Some(frame) = pending.remove(index) else { continue };
+                    let between = Instant::now();
+                    let picture = Picture {
+                        view: shown.view,
+                        source: shown.view.size,
+                        moment: frame.moment,
+                        source_quality: None,
+                        decoder: decoder_words,
+                    };
+                    list.show(&picture, frame.wanted.iter().copied(), sink)?;
+                    spare.push(frame.wanted);
+                    outputs += between.elapsed();
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        match result {
+            Ok(()) => {}
+            Err(error) => {
+                outcome = match error {
+                    DecodeError::NeedsKeyframe => Outcome::NeedsKeyframe,
+                    _ => Outcome::Damaged,
+                };
+                self.forget();
+            }
+        }
+        let decode = start.elapsed().saturating_sub(outputs);
+        Ok(Done { outcome, decode_us: micros(decode), outputs_us: micros(outputs) })
+    }
+
+    /// Remembers what a frame's picture is wanted for.
+    fn wait_for(&mut self, frame: &Frame<'_>) -> u32 {
+        let tag = self.next_tag;
+        self.next_tag = (tag + 1) & (u32::MAX >> 1);
+        if self.pending.len() >= MOST_PENDING
+            && let Some(oldest) = self.pending.pop_front()
+        {
+            self.outputs.missed(oldest.wanted.iter().copied());
+            self.spare.push(oldest.wanted);
+        }
+        let mut wanted = self.spare.pop().unwrap_or_default();
+        wanted.clear();
+        wanted.extend(frame.wanted.iter());
+        self.pending.push_back(Pending { tag, moment: frame.moment, wanted });
+        tag
+    }
+
+    /// What waits does not come any more.
+    fn forget(&mut self) {
+        for pending in self.pending.drain(..) {
+            self.outputs.missed(pending.wanted.iter().copied());
+            self.spare.push(pending.wanted);
+        }
+    }
+
+    /// Makes a JPEG of one keyframe, whose bytes are changed, and gives it to `take`.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub fn still<T>(
+        &mut self,
+        still: &Still,
+        data: &mut [u8],
+        take: impl FnOnce(Size, &[u8]) -> T,
+    ) -> Result<T, String> {
+        let words = |error: DecodeError| error.to_string();
+        let mut output = Output::new(Coding::Jpeg);
+        output.turn = still.turn;
+        output.quality = still.wish.quality;
+        (output.width, output.height) = (Some(still.wish.most.width), Some(still.wish.most.height));
+        let (view, source, source_quality) = if still.input == Input::Jpeg {
+            let source = JpegDecoder::size(data).map_err(words)?;
+            let least = still.turn.of(output.size(source));
+            let view = self.jpeg.decode(data, least, &mut self.recoder).map_err(words)?;
+            (view, source, estimate_quality(data))
+        } else {
+            if self.still.as_ref().is_none_or(|(input, _)| *input != still.input) {
+                self.still = Some((still.input, StreamDecoder::new(still.input).map_err(words)?));
+            }
+            let Some((_, decoder)) = &mut self.still else { return Err("no decoder".to_owned()) };
+            let shown = decoder.still(data).map_err(words)?;
+            (shown.view, shown.view.size, None)
+        };
+        encode_still(&mut self.stills, &output, &view, source, source_quality, take)
+    }
+}
+
+fn encode_still<T>(
+    prepared: &mut Prepared,
+    output: &Output,
+    view: &View<'_>,
+    source: Size,
+    source_quality: Option<u8>,
+    take: impl FnOnce(Size, &[u8]) -> T,
+) -> Result<T, String> {
+    let size = output.size(source);
+    let mut encoder = Encoder::new(output, size).map_err(|error| error.to_string())?;
+    let mut layout = encoder.layout(view.layout);
+    if output.turn.swaps_sides() && layout == Layout::Yuv422 {
+        layout = Layout::Yuv420;
+    }
+    let form =
+        Form { size: output.turn.of(size), layout, range: encoder.range(view.range), turn: output.turn };
+    prepared.next();
+    let view = prepared.get(view, &form).map_err(|error| error.to_string())?;
+    let moment = Moment { number: 0, time_us: 0 };
+    let encoded = encoder.encode(&view, &Shot { moment, keyframe: true, source_quality });
+    match encoded.map_err(|error| error.to_string())? {
+        Some(encoded) => Ok(take(size, encoded.data)),
+        None => Err("the encoder gives no picture".to_owned()),
+    }
+}

@@ -1,0 +1,49 @@
+//! What stands in the place of a decoder of H.264 and H.265 in a worker that was built without one.
+
+use ocelli_codec::worker::protocol::Input;
+
+use super::{DecodeError, Shown};
+
+/// There is none.
+#[derive(Debug)]
+pub enum StreamDecoder {}
+
+impl StreamDecoder {
+    /// What this worker decodes of streams.
+    pub const INPUTS: &[Input] = &[];
+
+    /// # Errors
+    /// Always.
+    pub fn new(input: Input) -> Result<Self, DecodeError> {
+        Err(DecodeError::NoDecoder(input))
+    }
+
+    /// With what it decodes, in words.
+    pub fn words() -> String {
+        "no decoder of streams".to_owned()
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn push(&mut self, _: &mut [u8], _: u32, _: i64, _: bool) -> Result<(), DecodeError> {
+        match *self {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn pull(&mut self) -> Result<Option<Shown<'_>>, DecodeError> {
+        match *self {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn still(&mut self, _: &mut [u8]) -> Result<Shown<'_>, DecodeError> {
+        match *self {}
+    }
+}

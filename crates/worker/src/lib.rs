@@ -1,0 +1,71 @@
+//! The worker: a process of its own in which pictures of others are decoded, and made into other ones, so that a decoder
+//! that is broken by one reaches nothing. The program `ocelli-codec` is [`run`] and nothing else.
+//!
+//! It reads what is asked from its standard input and writes what comes of it to its standard output
+//! ([`ocelli_codec::worker::protocol`]), one after the other, until its input ends. Before the first it gives up what it
+//! does not need ([`confine`]).
+//!
+//! | file | does |
+//! |---|---|
+//! | `serve.rs` | the loop: messages in and out |
+//! | `camera.rs` | frames to decoder to outputs; stills |
+//! | `decode/` | JPEG; H.264 and H.265 |
+//! | `outputs.rs` | what is wanted, and its encoders |
+//! | `prepare.rs` | each size, range and turn made once for all outputs |
+//! | `scale.rs`, `range.rs`, `turn.rs` | how |
+//! | `encode/` | JPEG; pictures not coded |
+//! | `libav/` | FFmpeg's libraries, behind a C file |
+
+pub mod camera;
+mod confine;
+pub mod decode;
+pub mod encode;
+#[cfg(feature = "libav")]
+mod libav;
+pub mod outputs;
+pub mod picture;
+pub mod prepare;
+pub mod range;
+pub mod scale;
+mod serve;
+pub mod turn;
+mod warm;
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+pub use self::serve::{WorkerError, able, serve};
+use crate::camera::Camera;
+
+/// The whole of the program `ocelli-codec`.
+pub fn run() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("--version") {
+        println!("ocelli-codec {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    if io::stdin().is_terminal() {
+        eprintln!(
+            "ocelli-codec is started by ocelli, and stopped by it: there is nothing to do with it by hand"
+        );
+        return ExitCode::from(2);
+    }
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), WorkerError> {
+    // Not the buffered ones of the standard library: whole messages are written.
+    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut camera = Camera::new()?;
+    warm::up(&mut camera)?;
+    let words = format!("{}; {}", confine::confine(), decode::StreamDecoder::words());
+    serve(&mut camera, &words, input, output)
+}
