@@ -18,7 +18,7 @@
 use std::num::NonZeroU32;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use ocelli_hub::{Derivation, Item, RingSender, Subscriber, Want};
@@ -26,6 +26,7 @@ use ocelli_media::{Codec, Frame, MediaTime, Track, TrackId, Tracks};
 use ocelli_proto::rtp::interleaved::{PREFIX_BYTES, prefix};
 use ocelli_proto::rtp::{Stamp, audio};
 
+use super::moments::Moments;
 use crate::outputs::rtp::{Maker, Outcome, RtpBursts, Timeline, usual_payload_type};
 use crate::variants::Pixels;
 
@@ -74,8 +75,10 @@ pub struct Laid {
     pub passed_over: u64,
     /// Why there are no packets, where there are none.
     pub left_out: Option<LeftOut>,
-    /// Where the other tracks go on behind it, at its own time; of pictures that a reader can begin with only.
+    /// Where the other tracks go on behind it, at its own time as far as it was known; of pictures that a reader can begin with only.
     pub others: Box<[TrackNumbers]>,
+    /// When what has which timestamp was taken.
+    pub(super) moments: Arc<Moments>,
 }
 
 /// Why a picture has no packets.
@@ -129,7 +132,8 @@ impl Piece {
     pub(crate) fn of_packets(track: u8, packets: Bytes, ends: Box<[u32]>) -> Self {
         let lane = Lane::new(&Track { id: TrackId(track), ..Track::jpeg(None) });
         let stamp = Stamp { payload_type: 96, sequence: 0, timestamp: 0, ssrc: lane.ssrc };
-        Self(Arc::new(lane.laid(stamp, None, packets, ends)))
+        let moments = Arc::new(Moments::new(Instant::now()));
+        Self(Arc::new(lane.laid(stamp, None, packets, ends, &moments)))
     }
 }
 
@@ -149,7 +153,12 @@ impl Laid {
         })
     }
 
-    /// Where all tracks are when a reader begins with it.
+    /// When it was taken, by a clock that nobody sets, where that is known.
+    pub(super) fn taken(&self) -> Option<Instant> {
+        self.moments.taken(self.track, self.timestamp)
+    }
+
+    /// Where all tracks are when a reader begins with it: at one time, by all that is known of them.
     pub fn numbers(&self) -> impl Iterator<Item = TrackNumbers> {
         let own = TrackNumbers {
             track: self.track,
@@ -158,7 +167,12 @@ impl Laid {
             sequence: self.first_sequence,
             timestamp: self.timestamp,
         };
-        std::iter::once(own).chain(self.others.iter().copied())
+        let taken = self.taken();
+        let others = self.others.iter().map(move |other| {
+            let known = taken.and_then(|taken| self.moments.timestamp(other.track, taken));
+            TrackNumbers { timestamp: known.unwrap_or(other.timestamp), ..*other }
+        });
+        std::iter::once(own).chain(others)
     }
 }
 
@@ -234,6 +248,7 @@ struct Layer {
     needs_key: bool,
     lost: u64,
     headers: Vec<u8>,
+    moments: Arc<Moments>,
 }
 
 /// A track with what RFC 3550 section 5.1 wants it to have of its own, begun at random.
@@ -258,6 +273,7 @@ impl Layer {
             needs_key: false,
             lost: 0,
             headers: Vec::new(),
+            moments: Arc::new(Moments::new(Instant::now())),
         }
     }
 
@@ -301,10 +317,11 @@ impl Layer {
             Outcome::Oversized => (None, Some(LeftOut::Oversized)),
         };
         self.needs_key = left_out.is_some() && !picture.alone;
-        let others = if frame.key { self.others(lane, picture.ticks) } else { Box::default() };
+        let others = if frame.key { self.others(lane, frame.captured) } else { Box::default() };
         let lane = &mut self.lanes[lane];
         let count = burst.as_ref().map_or(0, |burst| burst.packet_count());
         let stamp = lane.stamp(picture.ticks, count);
+        lane.note(&self.moments, picture.ticks, stamp, frame.captured);
         let (packets, ends) = match &burst {
             Some(burst) => {
                 burst.stamp(stamp, &mut self.headers);
@@ -321,7 +338,7 @@ impl Layer {
             alone: self.alone,
             left_out,
             others,
-            ..lane.laid(stamp, frame.captured, packets, ends)
+            ..lane.laid(stamp, frame.captured, packets, ends, &self.moments)
         })
     }
 
@@ -334,22 +351,25 @@ impl Layer {
         };
         let count = burst.packet_count();
         let stamp = lane.stamp(ticks, count);
+        lane.note(&self.moments, ticks, stamp, frame.captured);
         burst.stamp(stamp, &mut self.headers);
         let bytes = self.headers.len() + frame.data.len();
         let (packets, ends) = put_together(lane.channel(), &mut burst.packets(&self.headers), count, bytes);
         Some(Laid {
             passed_over: self.lost,
             alone: self.alone,
-            ..lane.laid(stamp, frame.captured, packets, ends)
+            ..lane.laid(stamp, frame.captured, packets, ends, &self.moments)
         })
     }
 
-    /// Where the other tracks are, at `ticks` of 90 kHz on the line of the pictures.
-    fn others(&self, except: usize, ticks: i64) -> Box<[TrackNumbers]> {
+    /// Where the other tracks are at the time `captured`, if nothing is known of them yet: their lines begin at the wall clock's ticks.
+    fn others(&self, except: usize, captured: Option<SystemTime>) -> Box<[TrackNumbers]> {
+        let captured = SystemTime::now().checked_sub(age(captured)).unwrap_or(SystemTime::UNIX_EPOCH);
+        let since_1970 = captured.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let others = self.lanes.iter().enumerate().filter(|(index, _)| *index != except);
         others
             .map(|(_, lane)| {
-                let ticks = MediaTime::new(ticks, MediaTime::VIDEO_RATE).rescale(lane.rate).ticks();
+                let ticks = MediaTime::from_duration(since_1970, lane.rate).ticks();
                 let timestamp = lane.timestamp_offset.wrapping_add(ticks as u32);
                 TrackNumbers {
                     track: lane.track.id.0,
@@ -399,7 +419,20 @@ impl Lane {
         }
     }
 
-    fn laid(&self, stamp: Stamp, captured: Option<SystemTime>, packets: Bytes, ends: Box<[u32]>) -> Laid {
+    /// Remembers when a frame was taken.
+    fn note(&self, moments: &Moments, ticks: i64, stamp: Stamp, captured: Option<SystemTime>) {
+        let at = (ticks, stamp.timestamp);
+        moments.note(self.track.id.0, self.rate, at, age(captured), Instant::now());
+    }
+
+    fn laid(
+        &self,
+        stamp: Stamp,
+        captured: Option<SystemTime>,
+        packets: Bytes,
+        ends: Box<[u32]>,
+        moments: &Arc<Moments>,
+    ) -> Laid {
         Laid {
             track: self.track.id.0,
             packets,
@@ -415,6 +448,7 @@ impl Lane {
             passed_over: 0,
             left_out: None,
             others: Box::default(),
+            moments: moments.clone(),
         }
     }
 
@@ -427,6 +461,11 @@ impl Lane {
             _ => None,
         }
     }
+}
+
+/// How long ago what was `captured` then was taken; what was at an unknown time, or one that is not over, was just taken.
+fn age(captured: Option<SystemTime>) -> Duration {
+    captured.and_then(|captured| captured.elapsed().ok()).unwrap_or_default()
 }
 
 /// `packets`, `count` of them with `bytes` together, as they stand on `channel`; and where each ends.

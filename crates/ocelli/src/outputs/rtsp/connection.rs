@@ -158,6 +158,7 @@ impl Driver {
 
     /// Does what an event asks for, and answers it.
     async fn take(&mut self, event: Event) -> Result<(), Over> {
+        let plays = matches!(event, Event::Play { .. });
         let answer = match event {
             Event::Describe { path, query, base } => self.describe(&path, query.as_deref(), &base).await,
             Event::Setup { path, query, track, offers, publish: false } => {
@@ -201,6 +202,10 @@ impl Driver {
         let now = self.now();
         // The machine has just asked for it.
         let _ = self.machine.answer(now, answer);
+        if plays {
+            // Behind the answer and before the first packet.
+            self.write_reports();
+        }
         Ok(())
     }
 
@@ -300,7 +305,7 @@ impl Driver {
                 }
                 Err(error) => return Poll::Ready(error.into()),
             }
-            let Some(Playback { enrolled, way: Some(Way::Within(reader)), .. }) = &mut self.playback else {
+            let Some(playback @ Playback { way: Some(Way::Within(_)), .. }) = &mut self.playback else {
                 return self.begin_sending().map_or(Poll::Pending, Poll::Ready);
             };
             if turn == 0 {
@@ -308,8 +313,13 @@ impl Driver {
                 return Poll::Pending;
             }
             turn -= 1;
-            match ready!(reader.poll_next(enrolled, context)) {
-                Ok((piece, channel)) => self.outlet.begin(piece, channel),
+            match ready!(playback.poll_next(context)) {
+                Ok((piece, channel)) => {
+                    if playback.begins_late(&piece) {
+                        self.write_reports();
+                    }
+                    self.outlet.begin(piece, channel);
+                }
                 Err(_) => return Poll::Ready(Over::Camera),
             }
         }

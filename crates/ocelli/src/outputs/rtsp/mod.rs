@@ -17,6 +17,7 @@
 //! | `writing` | bytes on their way into a connection |
 //! | `datagrams/` | readers whose packets travel by UDP |
 //! | `reports` | RTCP of a session |
+//! | `moments` | when pictures and sound were taken, as a session is told |
 //! | `session`, `numbers` | who plays, for others to see and to end |
 //!
 //! An address may ask for other pictures than the camera's own, which are then made as for any other output
@@ -29,6 +30,7 @@ mod datagrams;
 mod describe;
 mod gate;
 mod listen;
+mod moments;
 mod numbers;
 mod play;
 mod reader;

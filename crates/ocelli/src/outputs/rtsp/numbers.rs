@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ocelli_proto::rtp::HEADER_BYTES;
 
@@ -68,8 +68,6 @@ pub struct TrackSent {
     pub last_sequence: u16,
     /// Its timestamp.
     pub timestamp: u32,
-    /// When what is in it was taken, where that is known.
-    pub captured: Option<SystemTime>,
 }
 
 /// What the client reports of a track.
@@ -108,7 +106,6 @@ impl Numbers {
             track.payload_bytes += (bytes - packets * HEADER_BYTES) as u64;
             track.last_sequence = piece.first_sequence.wrapping_add(packets as u16).wrapping_sub(1);
             track.timestamp = piece.timestamp;
-            track.captured = piece.captured;
         }
     }
 

@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ocelli_hub::{DerivedReader, Next, Want};
+use ocelli_hub::{Closed, DerivedReader, Next, Want};
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{
     Answer, Grant, Offer, Refusal, SessionId, SessionTrack, SetUp, Started, TrackStart,
@@ -237,6 +238,26 @@ impl Playback {
         self.reports.begin(first, &self.tracks, &self.enrolled.numbers);
     }
 
+    /// The next piece for within the connection, and the channel that it belongs on.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<(Piece, u8), Closed>> {
+        match &mut self.way {
+            Some(Way::Within(reader)) => reader.poll_next(&self.enrolled, context),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// The client gets `piece` next, within the connection. Whether it begins with it, because there was no picture when it wanted to.
+    pub(super) fn begins_late(&mut self, piece: &Piece) -> bool {
+        let begins = piece.key && !self.reports.has_begun();
+        if begins {
+            self.begins(piece);
+        }
+        begins
+    }
+
     /// Sends by UDP what is ready for it, from the end `local` of the connection to the client's, `peer`.
     ///
     /// # Errors
@@ -250,7 +271,12 @@ impl Playback {
                     Receivers::Ports(ports) => To::Ports(ports),
                     Receivers::Group(group) => To::Group(*group),
                 };
-                let begin = Begin { stream, session, pieces, first, local, peer, to };
+                let mut reports = Vec::new();
+                if matches!(to, To::Ports(_)) {
+                    let report = |track, report: &[u8]| reports.push((track, report.into()));
+                    self.reports.poll(&self.enrolled.numbers, report);
+                }
+                let begin = Begin { stream, session, pieces, first, reports, local, peer, to };
                 self.way = Some(Way::Datagrams(server.datagrams.begin(begin)?));
             }
             way => self.way = way,

@@ -2,46 +2,80 @@
 //! what it says of their packets.
 //!
 //! The first report goes out before the first packet, so that a client knows at once when pictures were taken, and which sound
-//! belongs to them. What was sent is looked up when a report is due: sending costs nothing more for it.
+//! belongs to them. What was sent is looked up when a report is due: sending costs nothing more for it. Reports tell the time by a
+//! clock that began with the session at the wall clock's time and that nobody sets: its pace is what players go by.
 
-use std::sync::OnceLock;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use ocelli_proto::rtcp::{SenderSession, SenderSetup, SentPicture};
 
 use super::bursts::Laid;
+use super::moments::{Moments, Told};
 use super::numbers::{Numbers, TRACKS, TrackHeard, TrackSent};
 
 /// The reports of one session.
 pub(super) struct Reports {
     one_client: bool,
-    began: Instant,
+    clock: Clock,
+    /// When what was sent was taken.
+    moments: Option<Arc<Moments>>,
+    /// When what is told was looked at last.
+    followed: Instant,
     tracks: Vec<TrackReports>,
     out: Vec<u8>,
+}
+
+/// A clock that said `wall` when it began.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    began: Instant,
+    wall: SystemTime,
 }
 
 struct TrackReports {
     number: u8,
     session: SenderSession,
+    rate: NonZeroU32,
     /// What `session` knows of.
-    told: TrackSent,
+    sent: TrackSent,
+    /// What the client was told of its clock.
+    told: Told,
 }
 
 impl Reports {
     /// To one client, or to a group of them; about nothing yet.
     pub(super) fn new(one_client: bool) -> Self {
-        Self { one_client, began: Instant::now(), tracks: Vec::new(), out: Vec::new() }
+        let began = Instant::now();
+        Self {
+            one_client,
+            clock: Clock { began, wall: SystemTime::now() },
+            moments: None,
+            followed: began,
+            tracks: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Whether there is anything to report about.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.tracks.is_empty()
     }
 
     /// Tells the clocks of `tracks` by the piece that the client gets first. What was sent before is nothing of theirs.
     pub(super) fn begin(&mut self, first: &Laid, tracks: &[u8], numbers: &Numbers) {
-        let (now, captured) = (self.began.elapsed(), first.captured.unwrap_or_else(SystemTime::now));
+        let now = Instant::now();
+        let taken = first.taken().unwrap_or(now);
         let sent = numbers.tracks_sent();
+        self.moments = Some(first.moments.clone());
         self.tracks.retain(|track| {
             first.numbers().any(|at| (at.track, at.ssrc) == (track.number, track.session.ssrc()))
         });
         for at in first.numbers().filter(|at| tracks.contains(&at.track)) {
-            if self.tracks.iter().any(|known| known.number == at.track) {
+            let told = Told { timestamp: at.timestamp, taken };
+            if let Some(known) = self.tracks.iter_mut().find(|known| known.number == at.track) {
+                known.told = told;
                 continue;
             }
             let mut session = SenderSession::new(SenderSetup {
@@ -51,27 +85,34 @@ impl Reports {
                 unicast: self.one_client,
                 often: false,
             });
-            session.begin(now, at.timestamp, captured, &mut fastrand::f64);
-            self.tracks.push(TrackReports { number: at.track, session, told: of(&sent, at.track) });
+            session.begin(
+                now - self.clock.began,
+                at.timestamp,
+                self.clock.wall_at(taken),
+                &mut fastrand::f64,
+            );
+            let sent = of(&sent, at.track);
+            self.tracks.push(TrackReports { number: at.track, session, rate: at.rate, sent, told });
         }
     }
 
     /// When [`poll`](Self::poll) has something to do; `None` before the streams have begun.
     pub(super) fn due(&self) -> Option<Instant> {
         let due = self.tracks.iter().map(|track| track.session.due()).min()?;
-        self.began.checked_add(due)
+        self.clock.began.checked_add(due)
     }
 
     /// Gives `send` the reports that are due, each with the number of its track.
     pub(super) fn poll(&mut self, numbers: &Numbers, mut send: impl FnMut(u8, &[u8])) {
-        let now = self.began.elapsed();
+        let moment = Instant::now();
+        let (now, wall) = (moment - self.clock.began, self.clock.wall_at(moment));
         if self.tracks.iter().all(|track| track.session.due() > now) {
             return;
         }
         self.note_sent(numbers);
         for track in &mut self.tracks {
             self.out.clear();
-            if track.session.poll(now, SystemTime::now(), &mut fastrand::f64, &mut self.out) {
+            if track.session.poll(now, wall, &mut fastrand::f64, &mut self.out) {
                 send(track.number, &self.out);
             }
         }
@@ -80,9 +121,11 @@ impl Reports {
     /// Gives `send` the farewells.
     pub(super) fn bye(&mut self, numbers: &Numbers, mut send: impl FnMut(u8, &[u8])) {
         self.note_sent(numbers);
+        let moment = Instant::now();
+        let (now, wall) = (moment - self.clock.began, self.clock.wall_at(moment));
         for track in &mut self.tracks {
             self.out.clear();
-            if track.session.bye(self.began.elapsed(), SystemTime::now(), &mut self.out) {
+            if track.session.bye(now, wall, &mut self.out) {
                 send(track.number, &self.out);
             }
         }
@@ -101,7 +144,7 @@ impl Reports {
         let Some(track) = self.tracks.iter_mut().find(|track| track.number == number) else { return false };
         let before = track.session.counts();
         let mut reports = Vec::new();
-        let Ok(heard) = track.session.datagram(self.began.elapsed(), datagram, &mut reports) else {
+        let Ok(heard) = track.session.datagram(self.clock.began.elapsed(), datagram, &mut reports) else {
             return false;
         };
         let counts = track.session.counts();
@@ -125,22 +168,53 @@ impl Reports {
     }
 
     fn note_sent(&mut self, numbers: &Numbers) {
-        let (now, all) = (self.began.elapsed(), numbers.tracks_sent());
+        let (now, all) = (Instant::now(), numbers.tracks_sent());
         for track in &mut self.tracks {
             let sent = of(&all, track.number);
-            if sent.packets > track.told.packets {
-                let since = SentPicture {
-                    packets: (sent.packets - track.told.packets) as u32,
-                    payload_bytes: sent.payload_bytes - track.told.payload_bytes,
-                    last_sequence: sent.last_sequence,
-                    timestamp: sent.timestamp,
-                    // What was taken at an unknown time is taken for something of this moment.
-                    captured: sent.captured.unwrap_or_else(SystemTime::now),
-                };
-                track.session.sent(now, &since, &mut fastrand::f64);
-                track.told = sent;
+            if sent.packets > track.sent.packets {
+                track.told = track.told.at(sent.timestamp, track.rate);
             }
         }
+        self.follow(now);
+        let clock = self.clock;
+        for track in &mut self.tracks {
+            let sent = of(&all, track.number);
+            if sent.packets > track.sent.packets {
+                let since = SentPicture {
+                    packets: (sent.packets - track.sent.packets) as u32,
+                    payload_bytes: sent.payload_bytes - track.sent.payload_bytes,
+                    last_sequence: sent.last_sequence,
+                    timestamp: sent.timestamp,
+                    captured: clock.wall_at(track.told.taken),
+                };
+                track.session.sent(now - clock.began, &since, &mut fastrand::f64);
+                track.sent = sent;
+            }
+        }
+    }
+
+    /// Brings what the client is told nearer to what is known by `now`.
+    fn follow(&mut self, now: Instant) {
+        let Some(moments) = &self.moments else { return };
+        let passed = now.saturating_duration_since(self.followed);
+        self.followed = now;
+        for track in &mut self.tracks {
+            if let Some(known) = moments.taken(track.number, track.told.timestamp) {
+                track.told = track.told.follow(known, passed);
+            }
+        }
+    }
+}
+
+impl Clock {
+    /// What it says at `moment`.
+    fn wall_at(self, moment: Instant) -> SystemTime {
+        let Self { began, wall } = self;
+        let at = match moment.checked_duration_since(began) {
+            Some(since) => wall.checked_add(since),
+            None => wall.checked_sub(began.duration_since(moment)),
+        };
+        at.unwrap_or(wall)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ocelli_proto::rtcp::{self, Compound, Rules};
 use ocelli_proto::rtp::Packet;
 use ocelli_proto::rtsp::RtpInfo;
 
@@ -39,10 +40,16 @@ fn a_reader_begins_at_the_last_keyframe_at_once_with_the_pictures_own_times() {
     for part in ["a=control:*\r\n", "a=range:npt=now-\r\n", "packetization-mode=1", "sprop-parameter-sets="] {
         assert!(sdp.contains(part), "{part} in {sdp}");
     }
-    let (_, packet) = late.packet().unwrap();
+    let ((1, report), (0, packet)) = (late.packet().unwrap(), late.packet().unwrap()) else {
+        panic!("the clock is not told before the first packet");
+    };
     let packet = Packet::parse(&packet).unwrap();
     let info = RtpInfo::parse(played.fields.first("RTP-Info").unwrap());
     assert_eq!((info[0].sequence, info[0].rtp_time), (Some(packet.sequence()), Some(packet.timestamp())));
+    let report = Compound::parse(&report, Rules::Compound).unwrap();
+    let Some(rtcp::Packet::SenderReport { info, .. }) = report.packets().next() else { panic!("{report:?}") };
+    let since = f64::from(info.timestamp.wrapping_sub(packet.timestamp())) / 90_000.0;
+    assert!((60.0 / 25.0..25.0).contains(&since), "the keyframe is said to be {since} s old");
 
     let (mut late, _) = Player::play(server.rtsp(), "cam");
     let mut screen = Screen::new();

@@ -73,6 +73,8 @@ pub(super) struct Begin<'a> {
     pub(super) pieces: DerivedReader<Piece>,
     /// Taken from `pieces` already.
     pub(super) first: Option<Piece>,
+    /// RTCP that goes before anything else, each with the number of its track.
+    pub(super) reports: Vec<(u8, Box<[u8]>)>,
     /// The server's end of the connection, and the client's.
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
@@ -151,7 +153,7 @@ impl Datagrams {
     /// # Errors
     /// The system's: a port in use.
     pub(super) fn begin(&self, begin: Begin<'_>) -> io::Result<Sending> {
-        let Begin { stream, session, pieces, first, local, peer, to } = begin;
+        let Begin { stream, session, pieces, first, reports: told, local, peer, to } = begin;
         let tracks = match to {
             To::Ports(tracks) => tracks,
             To::Group(group) => return self.watch(group, stream, session, pieces, first, peer),
@@ -171,6 +173,9 @@ impl Datagrams {
                 *to = Some(destination(*rtp).1);
                 let (from, report_to) = destination(*rtcp);
                 routed.push(ends.route(from, *track, &tell));
+                for (_, report) in told.iter().filter(|(number, _)| number == track) {
+                    ends.report(&report_to, report);
+                }
                 reports.push((*track, report_to));
             }
         }

@@ -67,6 +67,7 @@ impl Client {
             session: &session,
             pieces: stream.derive(&BURSTS, Want::Live),
             first: None,
+            reports: Vec::new(),
             local: here,
             peer: here,
             to: To::Ports(&[(0, (port, port + 1))]),
