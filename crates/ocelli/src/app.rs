@@ -14,7 +14,7 @@ use crate::outputs::rtp::{Push, PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::Rtsp;
 use crate::sources::publish::Stage;
 use crate::transcode::Failure;
-use crate::variants::{Fps, Pixels, Rules, Shape, Shaped, StillPicture, Unshaped};
+use crate::variants::{Encoders, Fps, Pixels, Rules, Shape, Shaped, StillPicture, Unshaped};
 use crate::viewers::{SentTotals, Viewers};
 
 /// Everything that a request can reach.
@@ -28,6 +28,8 @@ pub struct App {
     pub rtsp: Rtsp,
     /// The listener's connections.
     pub connections: Arc<Connections>,
+    /// The places for encoders.
+    pub encoders: Arc<Encoders>,
     /// When the program started.
     pub started: Instant,
 }

@@ -27,6 +27,11 @@ impl ProcessStats {
     }
 }
 
+/// Memory of another process of this machine, resident, in bytes. `None` where the system does not say.
+pub fn resident_memory(process: u32) -> Option<u64> {
+    resident_bytes(&std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?)
+}
+
 /// User and system time of `/proc/PID/stat` (proc(5), fields 14 and 15), in ticks of 10 ms on every Linux that runs.
 fn cpu_time(stat: &str) -> Option<Duration> {
     // The second field is the program's name in parentheses and may hold anything.

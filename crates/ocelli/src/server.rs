@@ -150,6 +150,7 @@ fn start(config: &Config) -> Arc<App> {
         viewers: Viewers::new(config.limits.viewers),
         rtsp: Rtsp::default(),
         connections: Arc::<Connections>::default(),
+        encoders,
         started: Instant::now(),
     })
 }

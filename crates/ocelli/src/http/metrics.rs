@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::error::ApiError;
+use super::pixels::register_pixels;
 use super::push::register_pushes;
 use super::rtsp::register_rtsp;
 use super::status::{dropped, gives_pictures};
@@ -50,7 +51,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
     register_pictures(&app, &mut registry);
     register_viewers(&app, &mut registry);
     register_network(&app, &mut registry);
-    register_reencoding(&app, &mut registry);
+    register_pixels(&app, &mut registry);
     register_pushes(&app, &mut registry);
     register_rtsp(&app, &mut registry);
     register_process(&app, &mut registry);
@@ -157,21 +158,6 @@ fn register_network(app: &App, registry: &mut Registry) {
         lost.get_or_create(&label).inc_by(network.lost);
         refused.get_or_create(&label).inc_by(network.strange + network.unusable);
         jitter.get_or_create(&label).set(network.jitter.as_secs_f64());
-    }
-}
-
-fn register_reencoding(app: &App, registry: &mut Registry) {
-    let reencoded = counters(registry, "camera_reencoded_frames", "Pictures encoded anew");
-    let failed = counters(
-        registry,
-        "camera_reencoding_failed_frames",
-        "Pictures that should have been encoded anew and were not",
-    );
-    for camera in &app.cameras {
-        let label = OfCamera::new(camera);
-        let worker = camera.pixels().stats();
-        reencoded.get_or_create(&label).inc_by(worker.pictures);
-        failed.get_or_create(&label).inc_by(worker.failed + worker.overtaken);
     }
 }
 

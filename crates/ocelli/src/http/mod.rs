@@ -9,6 +9,7 @@ mod origin;
 mod page;
 mod patience;
 mod picture;
+mod pixels;
 mod push;
 mod rtsp;
 mod sdp;

@@ -16,6 +16,7 @@ use ocelli_media::{audio_track, video_track};
 use serde::Serialize;
 
 use super::error::{ApiError, camera_called};
+use super::pixels::{EncodersView, ReencodingView, VariantView, WorkerView};
 use super::push::PushView;
 use super::rtsp::{RtspView, SessionView};
 use crate::app::{App, CameraEntry};
@@ -23,7 +24,6 @@ use crate::connections::Connections;
 use crate::log;
 use crate::outputs::rtsp::Session;
 use crate::process::ProcessStats;
-use crate::variants::PixelStats;
 use crate::viewers::ViewerStats;
 
 /// One camera, as the API shows it.
@@ -50,6 +50,8 @@ pub(super) struct CameraView {
     network: Option<NetworkView>,
     push: Vec<PushView>,
     reencoding: Option<ReencodingView>,
+    worker: Option<WorkerView>,
+    variants: Vec<VariantView>,
     viewers: usize,
     frames_sent: u64,
     bytes_sent: u64,
@@ -88,17 +90,6 @@ struct NetworkView {
     keyframes_asked: u64,
 }
 
-/// What became of a camera's pictures in its worker, as the API shows it.
-#[derive(Debug, Serialize)]
-struct ReencodingView {
-    running: bool,
-    starts: u64,
-    frames: u64,
-    failed: u64,
-    overtaken: u64,
-    cause: Option<String>,
-}
-
 /// One viewer, as `/stats` shows it.
 #[derive(Debug, Serialize)]
 pub(super) struct ViewerView {
@@ -135,6 +126,7 @@ struct StatsView {
     viewers_limit: usize,
     viewers_refused: u64,
     log_lines_dropped: u64,
+    encoders: EncodersView,
     cameras: Vec<CameraView>,
     viewers: Vec<ViewerView>,
 }
@@ -177,6 +169,7 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Response {
         viewers_limit: app.viewers.limit(),
         viewers_refused: app.viewers.refused(),
         log_lines_dropped: log::lines_dropped(),
+        encoders: EncodersView::of(&app.encoders),
         cameras: app.cameras.iter().map(|camera| CameraView::of(&app, camera)).collect(),
         viewers: viewers(&app),
     }))
@@ -244,6 +237,7 @@ impl CameraView {
         let stats = camera.stream().stats();
         let track = stats.tracks.as_ref().and_then(|tracks| video_track(tracks));
         let latency = app.viewers.latency(camera.name());
+        let pixels = camera.pixels().stats();
         let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Self {
             name: camera.name().to_string(),
@@ -275,7 +269,9 @@ impl CameraView {
             sound: SoundView::of(&stats),
             network: stats.network.map(NetworkView::of),
             push: camera.pushes().iter().map(|push| PushView::of(push)).collect(),
-            reencoding: ReencodingView::of(camera.pixels().stats()),
+            reencoding: ReencodingView::of(&pixels),
+            worker: WorkerView::of(&pixels),
+            variants: camera.pixels().variants().iter().map(VariantView::of).collect(),
             viewers: app.viewers.watching(camera.name()),
             frames_sent: total(&camera.totals.frames),
             bytes_sent: total(&camera.totals.bytes),
@@ -284,16 +280,6 @@ impl CameraView {
             latency_p99_ms: latency.p99.map(millis),
             picture_age_seconds: stats.last_picture.map(|last| last.elapsed().as_secs_f64()),
         }
-    }
-}
-
-impl ReencodingView {
-    /// `None` while no picture needed it.
-    fn of(stats: PixelStats) -> Option<Self> {
-        let PixelStats { running, pictures, failed, overtaken, starts, cause, .. } = stats;
-        let needed = running || starts > 0 || failed > 0;
-        let cause = cause.as_deref().map(str::to_owned);
-        needed.then_some(Self { running, starts, frames: pictures, failed, overtaken, cause })
     }
 }
 

@@ -113,6 +113,12 @@ pub struct PixelStats {
     pub starts: u64,
     /// How often one was lost.
     pub lost: u64,
+    /// Why there is none, while one is wanted and there is none.
+    pub away: Option<Arc<str>>,
+    /// Pictures that came out of variants.
+    pub variant_pictures: u64,
+    /// Pictures that were wanted for a variant and did not come out.
+    pub variant_missed: u64,
     /// Pictures made that were wanted once: re-encoded for RTP, and stills.
     pub pictures: u64,
     /// Such pictures that were not, for a fault of theirs or of the worker.
@@ -188,7 +194,7 @@ impl Pixels {
             shape: *shape,
             stream: Stream::new(camera.name().clone(), camera.bounds()),
             place: Mutex::new(place),
-            numbers: variant::Numbers::default(),
+            numbers: variant::Numbers::new(self.0.numbers.variants.clone()),
         });
         let hold = Arc::new(Hold { variant: variant.clone(), shared: Arc::downgrade(&self.0) });
         orders.variants.insert(key, Arc::downgrade(&hold));
@@ -267,6 +273,9 @@ impl Pixels {
             process: orders.process,
             starts: load(&numbers.starts),
             lost: load(&numbers.lost),
+            away: orders.away.clone(),
+            variant_pictures: load(&numbers.variants.made),
+            variant_missed: load(&numbers.variants.missed),
             pictures: load(&numbers.pictures),
             failed: load(&numbers.failed),
             overtaken: load(&numbers.overtaken),

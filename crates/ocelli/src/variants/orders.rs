@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::limits::Place;
 use super::shape::{Shape, coding};
-use super::variant::{Hold, Variant};
+use super::variant::{Hold, Totals, Variant};
 use super::{Rules, Unshaped, task};
 use crate::transcode::{Failure, PROGRAM};
 
@@ -55,6 +55,8 @@ pub(super) struct Orders {
     pub(super) unavailable: Option<Arc<str>>,
     /// What the last worker could do.
     pub(super) able: Option<Able>,
+    /// Why there is no worker, while one is wanted and there is none.
+    pub(super) away: Option<Arc<str>>,
     /// The worker's number in the system.
     pub(super) process: Option<u32>,
 }
@@ -86,6 +88,7 @@ pub(super) struct Numbers {
     pub(super) overtaken: AtomicU64,
     pub(super) starts: AtomicU64,
     pub(super) lost: AtomicU64,
+    pub(super) variants: Arc<Totals>,
 }
 
 impl Job {
@@ -199,6 +202,7 @@ impl Orders {
         if may {
             self.task = None;
             self.process = None;
+            self.away = None;
             self.ended.clear();
         }
         may

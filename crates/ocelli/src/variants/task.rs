@@ -184,6 +184,7 @@ impl Task {
             let mut orders = self.shared.orders();
             orders.able = Some(hello.able);
             orders.unavailable = None;
+            orders.away = None;
         }
         if self.away.take().is_some() {
             tracing::info!(camera = %self.shared.camera.name(), "pictures are made again");
@@ -201,6 +202,7 @@ impl Task {
         if self.feed.is_decoding() && self.away.as_ref() != Some(&words) {
             tracing::warn!(camera = %self.shared.camera.name(), "no pictures are made for its variants: {words}");
         }
+        self.shared.orders().away = Some(words.clone());
         self.away = Some(words);
     }
 

@@ -72,9 +72,18 @@ impl Missed {
 
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
+    /// Those of all of the camera's variants, those included that are no more.
+    totals: Arc<Totals>,
     wanted: AtomicU64,
     missed: [AtomicU64; Missed::ALL.len()],
     said: Mutex<Said>,
+}
+
+/// What became of the pictures of a camera's variants.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) made: AtomicU64,
+    pub(super) missed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +154,10 @@ impl Variant {
 }
 
 impl Numbers {
+    pub(super) fn new(totals: Arc<Totals>) -> Self {
+        Self { totals, ..Self::default() }
+    }
+
     /// A lock whose holders only ever assign: what they leave behind is whole even if one of them panicked.
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,6 +169,7 @@ impl Numbers {
 
     pub(super) fn missed(&self, pictures: u64, why: Missed) {
         self.missed[why as usize].fetch_add(pictures, Ordering::Relaxed);
+        self.totals.missed.fetch_add(pictures, Ordering::Relaxed);
     }
 
     pub(super) fn path(&self, path: String) {
@@ -177,6 +191,7 @@ impl Numbers {
     }
 
     pub(super) fn came_out(&self, captured: Option<SystemTime>, now: SystemTime) {
+        self.totals.made.fetch_add(1, Ordering::Relaxed);
         if let Some(latency) = captured.and_then(|captured| now.duration_since(captured).ok()) {
             self.said().latency.add(latency);
         }
