@@ -188,7 +188,8 @@ impl Pixels {
         let id = orders.fresh_id();
         // What a camera gives that has not begun is not known, so nor is whether an encoder is needed.
         let needs_pixels = track.is_some_and(|track| !shape.is_given_by(track));
-        let place = if needs_pixels { Some(self.0.take_place(&mut orders, id, &key)?) } else { None };
+        let place = if needs_pixels { Some(self.0.place_for(&orders, id, &key)?) } else { None };
+        orders.lives(id, place.is_some());
         let variant = Arc::new(Variant {
             id,
             shape: *shape,
@@ -198,7 +199,6 @@ impl Pixels {
         });
         let hold = Arc::new(Hold { variant: variant.clone(), shared: Arc::downgrade(&self.0) });
         orders.variants.insert(key, Arc::downgrade(&hold));
-        orders.lives(id);
         orders.begun.push(variant);
         orders.have_task(&self.0);
         drop(orders);

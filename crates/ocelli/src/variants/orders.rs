@@ -150,12 +150,7 @@ impl Shared {
     }
 
     /// Takes a place for the variant `id`, which needs pixels.
-    pub(super) fn take_place(
-        &self,
-        orders: &mut Orders,
-        id: OutputId,
-        shape: &Shape,
-    ) -> Result<Place, Unshaped> {
+    pub(super) fn place_for(&self, orders: &Orders, id: OutputId, shape: &Shape) -> Result<Place, Unshaped> {
         let impossible = |why: &str| Unshaped::Impossible(format!("there is no `{shape}`: {why}"));
         let coding = shape.codec.and_then(coding).ok_or_else(|| impossible("nothing here encodes that"))?;
         if let Some(words) = &orders.unavailable {
@@ -169,10 +164,7 @@ impl Shared {
             return Err(Unshaped::TooMany { limit: "variants_per_camera", most });
         }
         let encoders = &self.rules.encoders;
-        let place = encoders.take().ok_or(Unshaped::TooMany { limit: "encoders", most: encoders.most() })?;
-        orders.living.retain(|(living, _)| *living != id);
-        orders.living.push((id, true));
-        Ok(place)
+        encoders.take().ok_or(Unshaped::TooMany { limit: "encoders", most: encoders.most() })
     }
 
     /// Nobody holds this one any more.
@@ -222,10 +214,14 @@ impl Orders {
     }
 
     /// Somebody holds the variant `id`.
-    pub(super) fn lives(&mut self, id: OutputId) {
-        if !self.living.iter().any(|(living, _)| *living == id) {
-            self.living.push((id, false));
-        }
+    pub(super) fn lives(&mut self, id: OutputId, has_place: bool) {
+        self.living.retain(|(living, _)| *living != id);
+        self.living.push((id, has_place));
+    }
+
+    /// Whether somebody holds the variant `id`.
+    pub(super) fn is_living(&self, id: OutputId) -> bool {
+        self.living.iter().any(|(living, _)| *living == id)
     }
 
     /// A name at the worker that no other variant has.

@@ -11,6 +11,7 @@ use ocelli_hub::{Closed, Item, Subscriber, Want};
 use ocelli_media::{Codec, Frame, Size, Track, Tracks, audio_track, video_track};
 use tokio::time::Instant;
 
+use super::super::Unshaped;
 use super::super::intake::{Intake, LeftOut, Taken, Unshown};
 use super::super::orders::Shared;
 use super::super::output::{Output, Shown, Way, micros};
@@ -167,20 +168,10 @@ impl Feed {
         match output.way {
             Way::Own => variant.numbers.path("the camera's own pictures".to_owned()),
             Way::Made(_) => {
-                let mut place = variant.place.lock().unwrap_or_else(PoisonError::into_inner);
-                if place.is_none() {
-                    let shape = variant.shape.of(&track);
-                    let taken = self.shared.take_place(&mut self.shared.orders(), variant.id, &shape);
-                    match taken {
-                        Ok(taken) => *place = Some(taken),
-                        Err(why) => {
-                            drop(place);
-                            self.refuse(at, why.to_string());
-                            return;
-                        }
-                    }
+                if let Err(why) = self.take_place(&variant, &track) {
+                    self.refuse(at, why.to_string());
+                    return;
                 }
-                drop(place);
                 self.unknown.push(variant.id);
             }
             Way::Nothing => self.refuse(at, "nothing here encodes that".to_owned()),
@@ -189,6 +180,18 @@ impl Feed {
         if matches!(before, Way::Made(_)) && self.outputs[at].way != before {
             self.is_new_to_worker = true;
         }
+    }
+
+    /// Takes a place for a variant that turns out to need one.
+    fn take_place(&self, variant: &Variant, track: &Track) -> Result<(), Unshaped> {
+        let mut place = variant.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.shared.orders();
+        // Whom nobody holds any more has given his back, and is about to end.
+        if place.is_none() && orders.is_living(variant.id) {
+            *place = Some(self.shared.place_for(&orders, variant.id, &variant.shape.of(track))?);
+            orders.lives(variant.id, true);
+        }
+        Ok(())
     }
 
     /// An output that cannot be made: its viewers are sent away, and the next who asks is told why.

@@ -1,37 +1,17 @@
-//! Workers that are none, as shell scripts. What the real one does is tested with the whole program.
+//! Pictures that are wanted once.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ocelli_codec::worker::protocol::{Able, Hello};
-use ocelli_hub::Bounds;
-use ocelli_media::Size;
-use tempfile::TempDir;
 
 use super::*;
 
 const WISH: Wish = Wish { quality: None, sampling: None, most: Size { width: 2040, height: 2040 } };
-const JPEG: Bytes = Bytes::from_static(b"\xff\xd8 not looked at here");
-
-fn pixels(program: PathBuf) -> Pixels {
-    let camera = Stream::new("cam".parse().unwrap(), Bounds { pieces: 8, bytes: 1 << 20 });
-    Pixels::with_program(camera, program, Rules::default())
-}
 
 /// A way to a script that begins with `hello`.
 fn script(hello: &[u8], rest: &str) -> (Pixels, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(PROGRAM);
-    fs::write(directory.path().join("hello"), hello).unwrap();
-    let hello = directory.path().join("hello");
-    fs::write(&path, format!("#!/bin/sh\n/bin/cat {}\n{rest}\n", hello.display())).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let (path, directory) = program(hello, &format!("#!/bin/sh\n/bin/cat \"${{0%/*}}/hello\"\n{rest}\n"));
     (pixels(path), directory)
-}
-
-fn good_hello() -> Vec<u8> {
-    Hello::new(Able::default(), "not at all").write()
 }
 
 async fn failure(recoder: &Pixels) -> Failure {
