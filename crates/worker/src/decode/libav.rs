@@ -3,6 +3,10 @@
 //! Nothing torn is shown. When something of a picture was missing, nothing comes until the next keyframe, at which the
 //! decoder forgets everything; that costs no decoding meanwhile. Only pictures that are shown before the keyframe behind
 //! which they come are left out by themselves: in an open group they refer to what was before it.
+//!
+//! What libavcodec knows: of H.264 everything that cannot be; of H.265 a picture that is missing and a NAL unit that breaks
+//! the syntax, but not bytes within a slice that are others and mean something. Losses on the network are found where
+//! packets are counted, and never come here.
 
 use ocelli_codec::worker::protocol::Input;
 

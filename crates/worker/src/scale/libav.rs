@@ -1,28 +1,19 @@
-//! Scaling, and the thinning of colour: a picture of any size and layout becomes one of another.
-//!
-//! Scalers are kept, one for each pair of sizes that is in use.
+//! Scaling by libswscale. Scalers are kept, one for each pair of sizes that is in use.
 
 use ocelli_media::Size;
 
+use super::ScaleError;
+use crate::libav::Scaler;
 use crate::picture::{Buffer, Layout, View};
 
-/// Scalers that are kept. More ways of scaling than this at once are made anew each time.
+/// Scalers that are kept. Where more ways of scaling are in use at once, the one used longest ago is made anew.
 const MOST_KEPT: usize = 16;
-
-/// Why a picture was not scaled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a picture of {from} cannot be made one of {to}")]
-pub struct ScaleError {
-    from: Size,
-    to: Size,
-}
 
 /// Scales pictures.
 #[derive(Debug, Default)]
 pub struct Scaling {
     /// The one used last is the last.
-    #[cfg(feature = "libav")]
-    kept: Vec<crate::libav::Scaler>,
+    kept: Vec<Scaler>,
 }
 
 impl Scaling {
@@ -30,7 +21,6 @@ impl Scaling {
     ///
     /// # Errors
     /// There is no memory, or one of the sizes is beyond what the scaler takes.
-    #[cfg(feature = "libav")]
     pub fn scale(
         &mut self,
         from: &View<'_>,
@@ -38,8 +28,6 @@ impl Scaling {
         layout: Layout,
         to: &mut Buffer,
     ) -> Result<(), ScaleError> {
-        use crate::libav::Scaler;
-
         let error = || ScaleError { from: from.size, to: size };
         let ends = ((from.size, from.layout), (size, layout));
         let mut scaler = match self.kept.iter().position(|scaler| scaler.is_for(ends.0, ends.1)) {

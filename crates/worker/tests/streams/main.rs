@@ -1,0 +1,339 @@
+//! Real clips through a worker's camera, in this process: every profile that cameras and films have, beside what FFmpeg
+//! shows of the same bytes; damage; outputs of several sizes; stills.
+#![cfg(feature = "libav")]
+#![allow(clippy::unwrap_used)]
+
+mod clips;
+
+use std::convert::Infallible;
+
+use ocelli_codec::recode::Wish;
+use ocelli_codec::worker::protocol::{
+    Coding, FrameHead, Input, NoteKind, Outcome, Output, OutputId, Piece, Request, Still,
+};
+use ocelli_media::{Codec, Size, Turn};
+use ocelli_worker::camera::{Camera, Done, Frame};
+use ocelli_worker::encode::Moment;
+use ocelli_worker::outputs::Sink;
+
+use clips::{Clip, Unit, clip, psnr, shown_by_ffmpeg};
+
+const SMALL: &str = "320x180";
+const ONE: OutputId = OutputId(1);
+
+/// What a camera's outputs have given.
+#[derive(Default)]
+struct Given {
+    pieces: Vec<(Piece, Vec<u8>)>,
+    notes: Vec<(OutputId, NoteKind, String)>,
+    done: Vec<Done>,
+}
+
+impl Sink for Given {
+    type Error = Infallible;
+
+    fn piece(&mut self, piece: &Piece, data: &[u8]) -> Result<(), Infallible> {
+        self.pieces.push((*piece, data.to_vec()));
+        Ok(())
+    }
+
+    fn note(&mut self, id: OutputId, kind: NoteKind, words: &str) -> Result<(), Infallible> {
+        self.notes.push((id, kind, words.to_owned()));
+        Ok(())
+    }
+}
+
+impl Given {
+    fn of(&self, id: OutputId) -> Vec<&(Piece, Vec<u8>)> {
+        self.pieces.iter().filter(|(piece, _)| piece.id == id).collect()
+    }
+
+    fn give(&mut self, camera: &mut Camera, number: u32, unit: &Unit, wanted: &[(OutputId, bool)]) {
+        let mut data = unit.data.clone();
+        let head = FrameHead::new(number, unit.time_us, unit.is_key, wanted.iter().copied(), 0).unwrap();
+        let Ok(Request::Frame { wanted, .. }) = Request::read(&head.as_bytes()[4..]) else { panic!() };
+        let moment = Moment { number, time_us: unit.time_us };
+        let frame = Frame { moment, is_key: unit.is_key, wanted };
+        let Ok(done) = camera.frame(&frame, &mut data, self);
+        self.done.push(done);
+    }
+}
+
+fn input(codec: Codec) -> Input {
+    Input::of_codec(codec).unwrap()
+}
+
+fn output(coding: Coding, width: Option<u16>) -> Output {
+    Output { width, quality: Some(95), ..Output::new(coding) }
+}
+
+/// A whole clip through one JPEG output of a width.
+fn run(codec: Codec, clip: &Clip, width: Option<u16>) -> Given {
+    let (mut camera, mut given) = (Camera::new().unwrap(), Given::default());
+    camera.set_input(input(codec));
+    let Ok(()) = camera.set_output(ONE, output(Coding::Jpeg, width), &mut given);
+    for (number, unit) in (0..).zip(&clip.units) {
+        given.give(&mut camera, number, unit, &[(ONE, false)]);
+    }
+    given
+}
+
+/// Each picture that came is the one that FFmpeg shows at its place.
+fn assert_faithful(codec: Codec, name: &str, options: &[&str]) {
+    let clip = clip(codec, SMALL, 20, options);
+    let right = shown_by_ffmpeg(codec, &clip, (320, 180));
+    let given = run(codec, &clip, None);
+    // What a decoder holds back for its order comes with the frames that follow.
+    assert!(given.pieces.len() + 4 >= right.len(), "{name}: {} of {}", given.pieces.len(), right.len());
+    for (place, (piece, jpeg)) in given.pieces.iter().enumerate() {
+        let found = psnr(jpeg, &right[place]);
+        assert!(found > 35.0, "{name}: picture {place} of frame {} has {found:.1} dB", piece.number);
+        assert_eq!(piece.size, Size { width: 320, height: 180 });
+    }
+    let mut numbers: Vec<_> = given.pieces.iter().map(|(piece, _)| piece.number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), given.pieces.len(), "{name}");
+}
+
+#[test]
+fn pictures_of_every_profile_are_those_that_ffmpeg_shows() {
+    let h264 = ["-c:v", "libx264", "-crf", "18"];
+    let h265 = ["-c:v", "libx265", "-crf", "18", "-x265-params", "log-level=none:keyint=10"];
+    let cases: [(&str, Codec, &[&str], &[&str]); 10] = [
+        ("baseline", Codec::H264, &h264, &["-profile:v", "baseline", "-g", "10"]),
+        ("main", Codec::H264, &h264, &["-profile:v", "main", "-bf", "0"]),
+        ("high with B-frames", Codec::H264, &h264, &["-profile:v", "high", "-bf", "2", "-g", "10"]),
+        ("interlaced", Codec::H264, &h264, &["-flags", "+ildct+ilme", "-x264-params", "tff=1", "-bf", "0"]),
+        ("4:2:2", Codec::H264, &h264, &["-pix_fmt", "yuv422p", "-bf", "0"]),
+        ("10 bits", Codec::H264, &h264, &["-pix_fmt", "yuv420p10le", "-bf", "0"]),
+        ("full range", Codec::H264, &h264, &["-pix_fmt", "yuvj420p", "-bf", "0"]),
+        ("slices", Codec::H264, &h264, &["-x264-params", "slices=4:bframes=0"]),
+        ("H.265 main", Codec::H265, &h265, &["-pix_fmt", "yuv420p"]),
+        ("H.265 main 10", Codec::H265, &h265, &["-pix_fmt", "yuv420p10le"]),
+    ];
+    for (name, codec, common, options) in cases {
+        assert_faithful(codec, name, &[common, options].concat());
+    }
+}
+
+#[test]
+fn without_b_frames_each_picture_comes_with_its_own_frame() {
+    for (codec, options) in [
+        (Codec::H264, &["-c:v", "libx264", "-bf", "0"][..]),
+        (Codec::H265, &["-c:v", "libx265", "-x265-params", "log-level=none:bframes=0"]),
+    ] {
+        let given = run(codec, &clip(codec, SMALL, 10, options), None);
+        let numbers: Vec<_> = given.pieces.iter().map(|(piece, _)| piece.number).collect();
+        assert_eq!(numbers, (0..10).collect::<Vec<_>>(), "{codec}");
+        assert!(given.done.iter().all(|done| done.outcome == Outcome::Shown));
+    }
+}
+
+#[test]
+fn odd_sizes_are_kept() {
+    // FFmpeg's own picture would have even sides.
+    let scaled = ["-vf", "scale=161:91", "-c:v", "libx264", "-pix_fmt", "yuv444p", "-bf", "0"];
+    let clip = clip(Codec::H264, SMALL, 3, &scaled);
+    let right = shown_by_ffmpeg(Codec::H264, &clip, (161, 91));
+    let given = run(Codec::H264, &clip, None);
+    assert!(!given.pieces.is_empty());
+    for ((piece, jpeg), right) in given.pieces.iter().zip(&right) {
+        assert_eq!(piece.size, Size { width: 161, height: 91 });
+        assert!(psnr(jpeg, right) > 33.0, "{:.1}", psnr(jpeg, right));
+    }
+}
+
+#[test]
+fn size_and_parameter_sets_may_change_on_the_way() {
+    let options = ["-c:v", "libx264", "-bf", "0"];
+    let (first, second) = (clip(Codec::H264, SMALL, 5, &options), clip(Codec::H264, "256x256", 5, &options));
+    let both = clips::of_bytes(Codec::H264, [&first.bytes[..], &second.bytes].concat());
+    let given = run(Codec::H264, &both, Some(128));
+    let sizes: Vec<_> = given.pieces.iter().map(|(piece, _)| (piece.size.width, piece.size.height)).collect();
+    assert_eq!(sizes, [[(128, 72); 5], [(128, 128); 5]].concat());
+    assert_eq!(given.notes.len(), 2, "{:?}", given.notes);
+}
+
+#[test]
+fn one_decode_serves_all_outputs_and_only_who_wants_a_frame() {
+    let clip = clip(Codec::H264, "640x360", 6, &["-c:v", "libx264", "-bf", "0", "-crf", "18"]);
+    let (mut camera, mut given) = (Camera::new().unwrap(), Given::default());
+    camera.set_input(Input::H264);
+    let widths = [(1, None, (640, 360)), (2, Some(320), (320, 180)), (3, Some(160), (160, 90))];
+    for (id, width, _) in widths {
+        let Ok(()) = camera.set_output(OutputId(id), output(Coding::Jpeg, width), &mut given);
+    }
+    let turned = Output { turn: Turn::Clockwise, ..output(Coding::Jpeg, Some(90)) };
+    let Ok(()) = camera.set_output(OutputId(4), turned, &mut given);
+    let Ok(()) = camera.set_output(OutputId(5), output(Coding::Rgb24, Some(64)), &mut given);
+    let Ok(()) = camera.set_output(OutputId(6), output(Coding::Yuv420, Some(64)), &mut given);
+    for (number, unit) in (0..).zip(&clip.units) {
+        // The third wants every other one, and somebody who is not there wants all.
+        let wanted = [1, 2, 3, 4, 5, 6, 99].map(|id| (OutputId(id), false));
+        let wanted: Vec<_> = wanted.into_iter().filter(|(id, _)| id.0 != 3 || number % 2 == 0).collect();
+        given.give(&mut camera, number, unit, &wanted);
+    }
+    for (id, _, (width, height)) in widths {
+        let right = shown_by_ffmpeg(Codec::H264, &clip, (width, height));
+        let pieces = given.of(OutputId(id));
+        assert_eq!(pieces.len(), if id == 3 { 3 } else { 6 });
+        for (piece, jpeg) in pieces {
+            let found = psnr(jpeg, &right[piece.number as usize]);
+            assert!(found > 33.0, "{width}: {found:.1} dB");
+        }
+    }
+    let (piece, jpeg) = given.of(OutputId(4))[0];
+    assert_eq!(piece.size, Size { width: 90, height: 160 });
+    assert_eq!(turbojpeg::read_header(jpeg).unwrap().width, 90);
+    assert_eq!(given.of(OutputId(5))[0].1.len(), 64 * 36 * 3);
+    assert_eq!(given.of(OutputId(6))[0].1.len(), 64 * 36 * 3 / 2);
+    let ways: Vec<_> = given.notes.iter().map(|(_, kind, words)| (*kind, &**words)).collect();
+    assert_eq!(ways.len(), 6, "{ways:?}");
+    assert!(
+        ways.iter().all(|(kind, words)| *kind == NoteKind::Way && words.starts_with("H.264 by libavcodec"))
+    );
+    camera.end_output(ONE);
+    let before = given.of(ONE).len();
+    given.give(&mut camera, 6, &clip.units[0], &[(ONE, false)]);
+    assert_eq!(given.of(ONE).len(), before);
+}
+
+/// Makes the last NAL unit's length that of what is there.
+fn shorten(data: &mut [u8]) {
+    let mut at = 0;
+    loop {
+        let head = data[at..at + 4].try_into().unwrap();
+        let next = at + 4 + u32::from_be_bytes(head) as usize;
+        if next >= data.len() {
+            let length = (data.len() - at - 4) as u32;
+            return data[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        at = next;
+    }
+}
+
+#[test]
+fn nothing_torn_is_shown_and_the_next_keyframe_mends_it() {
+    for (codec, options) in [
+        (Codec::H264, &["-c:v", "libx264", "-bf", "0", "-g", "10", "-crf", "18"][..]),
+        (Codec::H264, &["-c:v", "libx264", "-bf", "2", "-g", "10", "-crf", "18", "-profile:v", "high"]),
+        (
+            Codec::H265,
+            &["-c:v", "libx265", "-crf", "18", "-x265-params", "log-level=none:bframes=0:keyint=10"],
+        ),
+    ] {
+        let whole = clip(codec, SMALL, 30, options);
+        let right = run(codec, &whole, None);
+        // Of a frame behind the first keyframe all is missing; its second half; bytes in the middle are others. Of H.265
+        // libavcodec tells the first only: what stands in the place of others means something too.
+        for harm in if codec == Codec::H264 { 0..3 } else { 0..1 } {
+            let mut clip = whole.clone();
+            let unit = &mut clip.units[4];
+            assert!(!unit.is_key);
+            match harm {
+                0 => unit.data.clear(),
+                1 => {
+                    unit.data.truncate(unit.data.len() / 2);
+                    shorten(&mut unit.data);
+                }
+                _ => {
+                    let middle = unit.data.len() / 2;
+                    unit.data[middle..middle + 8].fill(0x55);
+                }
+            }
+            let given = run(codec, &clip, None);
+            let shown = |given: &Given, number| {
+                given.pieces.iter().find(|(piece, _)| piece.number == number).map(|(_, jpeg)| jpeg.clone())
+            };
+            for (piece, jpeg) in &given.pieces {
+                let right = shown(&right, piece.number).expect("a picture that was there");
+                let planes = turbojpeg::decompress_to_yuv(&right).unwrap();
+                let found = psnr(jpeg, &planes.pixels);
+                assert!(found > 30.0, "{codec} {harm}: frame {} has {found:.1} dB", piece.number);
+            }
+            assert!(shown(&given, 10).is_some(), "{codec} {harm}: the keyframe is not shown");
+            assert!(given.pieces.len() >= 20, "{codec} {harm}: {} pictures", given.pieces.len());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_shown_before_a_keyframe() {
+    let clip = clip(Codec::H264, SMALL, 12, &["-c:v", "libx264", "-bf", "0", "-g", "6"]);
+    let late = Clip { units: clip.units[2..].to_vec(), ..clip };
+    let given = run(Codec::H264, &late, None);
+    let outcomes: Vec<_> = given.done.iter().map(|done| done.outcome).collect();
+    assert_eq!(outcomes, [[Outcome::NeedsKeyframe; 4].to_vec(), [Outcome::Shown; 6].to_vec()].concat());
+    assert_eq!(given.pieces[0].0.number, 4);
+}
+
+#[test]
+fn garbage_is_borne() {
+    let clip = clip(Codec::H264, SMALL, 2, &["-c:v", "libx264", "-bf", "0"]);
+    let (mut camera, mut given) = (Camera::new().unwrap(), Given::default());
+    for input in Input::ALL {
+        camera.set_input(input);
+        let Ok(()) = camera.set_output(ONE, output(Coding::Jpeg, None), &mut given);
+        for data in [&b""[..], b"\0\0\0\x01g", b"\0\0\0\x05garbage", &[0xff; 3000], &[0; 40]] {
+            let unit = Unit { data: data.to_vec(), is_key: true, time_us: 0 };
+            given.give(&mut camera, 0, &unit, &[(ONE, true)]);
+            assert_ne!(given.done.last().unwrap().outcome, Outcome::Shown, "{input} {data:?}");
+        }
+    }
+    camera.set_input(Input::H264);
+    given.give(&mut camera, 7, &clip.units[0], &[(ONE, true)]);
+    assert_eq!(given.pieces.last().unwrap().0.number, 7);
+}
+
+fn wish(most: u16) -> Wish {
+    Wish { quality: Some(95), sampling: None, most: Size { width: most, height: most } }
+}
+
+#[test]
+fn a_still_is_the_keyframe_however_often_and_whatever_was_before() {
+    let h264 = clip(Codec::H264, SMALL, 3, &["-c:v", "libx264", "-crf", "18"]);
+    let h265 =
+        clip(Codec::H265, SMALL, 3, &["-c:v", "libx265", "-crf", "18", "-x265-params", "log-level=none"]);
+    let mut camera = Camera::new().unwrap();
+    for round in 0..3 {
+        for (codec, clip) in [(Codec::H264, &h264), (Codec::H265, &h265)] {
+            let right = shown_by_ffmpeg(codec, clip, (320, 180));
+            let still = Still { input: input(codec), wish: wish(4096), turn: Turn::None };
+            let mut data = clip.units[0].data.clone();
+            let (size, jpeg) = camera.still(&still, &mut data, |size, jpeg| (size, jpeg.to_vec())).unwrap();
+            assert_eq!(size, Size { width: 320, height: 180 });
+            let found = psnr(&jpeg, &right[0]);
+            assert!(found > 35.0, "{codec} in round {round}: {found:.1} dB");
+            let no_key = camera.still(&still, &mut clip.units[1].data.clone(), |size, _| size);
+            assert!(no_key.is_err(), "{codec}: {no_key:?}");
+        }
+    }
+    let turned = Still { input: Input::H264, wish: wish(90), turn: Turn::Counterclockwise };
+    let size = camera.still(&turned, &mut h264.units[0].data.clone(), |size, _| size).unwrap();
+    assert_eq!(size, Size { width: 51, height: 90 });
+}
+
+#[test]
+fn jpegs_are_scaled_turned_and_kept_apart_from_streams() {
+    let clip = clip(Codec::H264, "640x360", 1, &["-c:v", "libx264", "-crf", "10", "-bf", "0"]);
+    let full = run(Codec::H264, &clip, None).pieces.remove(0).1;
+    let (mut camera, mut given) = (Camera::new().unwrap(), Given::default());
+    camera.set_input(Input::Jpeg);
+    for (id, width) in [(1, 640), (2, 200)] {
+        let Ok(()) = camera.set_output(OutputId(id), output(Coding::Jpeg, Some(width)), &mut given);
+    }
+    let unit = Unit { data: full.clone(), is_key: true, time_us: 5 };
+    given.give(&mut camera, 1, &unit, &[(OutputId(2), false)]);
+    given.give(&mut camera, 2, &unit, &[(OutputId(1), false), (OutputId(2), false)]);
+    let sizes: Vec<_> = given.pieces.iter().map(|(piece, _)| (piece.id.0, piece.size.width)).collect();
+    assert_eq!(sizes, [(2, 200), (1, 640), (2, 200)]);
+    // Alone it was decoded smaller; what is seen is the same.
+    let words: Vec<_> = given.notes.iter().map(|(_, _, words)| &**words).collect();
+    assert!(words[0].starts_with("JPEG by libjpeg-turbo at 240x135, scaled to 200x113"), "{words:?}");
+    let whole = turbojpeg::decompress_to_yuv(&given.pieces[2].1).unwrap();
+    let found = psnr(&given.pieces[0].1, &whole.pixels[..200 * 113]);
+    assert!(found > 25.0, "{found:.1} dB");
+    let again = psnr(&given.pieces[1].1, &turbojpeg::decompress_to_yuv(&full).unwrap().pixels);
+    assert!(again > 38.0, "{again:.1} dB");
+}
