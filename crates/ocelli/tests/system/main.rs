@@ -29,3 +29,4 @@ mod rtsp_peers;
 mod rtsp_server;
 mod server;
 mod session_description;
+mod worker;
