@@ -202,6 +202,7 @@ case $what in
   test | bench)
     want_page_tools
     want_test_peers
+    want "a C++ compiler" 'have c++' g++ gcc-c++ gcc -
     if [ "$what" = bench ]; then
       want Python 'have python3' python3 python3 python python
       want jpegtran 'have jpegtran' libjpeg-turbo-progs libjpeg-turbo-utils libjpeg-turbo jpeg-turbo

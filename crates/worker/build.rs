@@ -7,8 +7,10 @@ fn main() {
 
 #[cfg(feature = "libav")]
 fn libav() {
-    println!("cargo:rerun-if-changed=src/libav/shim.c");
-    println!("cargo:rerun-if-changed=src/libav/shim.h");
+    const SOURCES: [&str; 2] = ["src/libav/shim.c", "src/h264/libav/encode.c"];
+    for file in SOURCES.iter().chain(&["src/libav/shim.h"]) {
+        println!("cargo:rerun-if-changed={file}");
+    }
     let mut build = cc::Build::new();
     // 59 is FFmpeg 5.0's libavcodec.
     for (library, least) in [("libavcodec", "59"), ("libswscale", "6"), ("libavutil", "57")] {
@@ -26,5 +28,5 @@ fn libav() {
             }
         }
     }
-    build.file("src/libav/shim.c").warnings(true).compile("ocelli_libav");
+    build.include("src/libav").files(SOURCES).warnings(true).compile("ocelli_libav");
 }

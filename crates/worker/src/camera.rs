@@ -10,7 +10,8 @@ use ocelli_media::Size;
 use ocelli_media::jpeg::estimate_quality;
 
 use crate::decode::{DecodeError, JpegDecoder, StreamDecoder};
-use crate::encode::{Encoder, Moment, Shot};
+use crate::encode::{CODINGS, Encoder, Moment, Shot};
+use crate::h264::{self, Kind};
 use crate::outputs::{Outputs, Picture, Sink, micros};
 use crate::picture::{Layout, View};
 use crate::prepare::{Form, Prepared};
@@ -33,6 +34,7 @@ pub struct Camera {
     spare: Vec<Vec<(OutputId, bool)>>,
     next_tag: u32,
     decoder_words: String,
+    encodes_h264: bool,
 }
 
 /// A frame whose picture has not come yet.
@@ -71,6 +73,14 @@ impl Camera {
     /// # Errors
     /// There is no memory for libjpeg-turbo's state.
     pub fn new() -> Result<Self, DecodeError> {
+        Self::with_encoders(Kind::USUAL)
+    }
+
+    /// One that codes H.264 by the first of `encoders` that works.
+    ///
+    /// # Errors
+    /// There is no memory for libjpeg-turbo's state.
+    pub fn with_encoders(encoders: &[Kind]) -> Result<Self, DecodeError> {
         let recoder = Recoder::new().map_err(|error| DecodeError::Refused(error.to_string()))?;
         Ok(Self {
             recoder,
@@ -78,12 +88,19 @@ impl Camera {
             stream: None,
             still: None,
             stills: Prepared::default(),
-            outputs: Outputs::default(),
+            outputs: Outputs::new(encoders),
             pending: VecDeque::new(),
             spare: Vec::new(),
             next_tag: 0,
             decoder_words: String::new(),
+            encodes_h264: h264::works(encoders),
         })
+    }
+
+    /// All codings that are made.
+    pub fn codings(&self) -> Vec<Coding> {
+        let h264 = self.encodes_h264.then_some(Coding::H264);
+        CODINGS.iter().copied().chain(h264).collect()
     }
 
     /// Re-encodes a JPEG.
@@ -290,7 +307,7 @@ fn encode_still<T>(
     take: impl FnOnce(Size, &[u8]) -> T,
 ) -> Result<T, String> {
     let size = output.size(source);
-    let mut encoder = Encoder::new(output, size).map_err(|error| error.to_string())?;
+    let mut encoder = Encoder::new(output, &[]).map_err(|error| error.to_string())?;
     let mut layout = encoder.layout(view.layout);
     if output.turn.swaps_sides() && layout == Layout::Yuv422 {
         layout = Layout::Yuv420;

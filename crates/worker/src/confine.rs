@@ -6,6 +6,8 @@
 //! - System calls (Linux on x86-64, 64-bit ARM and RISC-V): only those that read and write what is open, and manage
 //!   memory that is not run as code. Any other fails with EPERM. Nothing of it can be undone.
 //!
+//! Where it is to code by a device, which is opened while pictures come, only the first and core dumps are left of that.
+//!
 //! What a kernel does not give is left out and said in words, which the server logs: pictures are worth more than a
 //! filter.
 
@@ -14,10 +16,14 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Address space in bytes: what the largest progressive picture needs, and half as much again.
 const MOST_MEMORY_BYTES: u64 = 1 << 30;
 
-/// Gives everything up that is not needed, and says what could be given up.
-pub(crate) fn confine() -> String {
+/// Gives everything up that is not needed, and says what could be given up. `devices` are to be opened later.
+pub(crate) fn confine(devices: bool) -> String {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    if devices {
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        return "not confined, since it may open devices".to_owned();
+    }
     let limits = [
         (Resource::Core, 0),
         (Resource::Fsize, 0),

@@ -14,12 +14,15 @@
 //! | `prepare.rs` | each size, range and turn made once for all outputs |
 //! | `scale.rs`, `range.rs`, `turn.rs` | how |
 //! | `encode/` | JPEG; pictures not coded |
+//! | `h264/` | H.264, by whichever encoder works |
 //! | `libav/` | FFmpeg's libraries, behind a C file |
 
+mod arguments;
 pub mod camera;
 mod confine;
 pub mod decode;
 pub mod encode;
+pub mod h264;
 #[cfg(feature = "libav")]
 mod libav;
 pub mod outputs;
@@ -37,6 +40,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 pub use self::serve::{WorkerError, able, serve};
+use crate::arguments::Arguments;
 use crate::camera::Camera;
 
 /// The whole of the program `ocelli-codec`.
@@ -61,11 +65,13 @@ pub fn run() -> ExitCode {
 }
 
 fn start() -> Result<(), WorkerError> {
+    let arguments = Arguments::read(std::env::args().skip(1))?;
     // Not the buffered ones of the standard library: whole messages are written.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let mut camera = Camera::new()?;
+    let mut camera = Camera::with_encoders(&arguments.encoders)?;
     warm::up(&mut camera)?;
-    let words = format!("{}; {}", confine::confine(), decode::StreamDecoder::words());
+    let words =
+        format!("{}; {}", confine::confine(arguments.needs_devices()), decode::StreamDecoder::words());
     serve(&mut camera, &words, input, output)
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 use ocelli_codec::worker::protocol::{NoteKind, Output, OutputId, Piece};
 use ocelli_media::Size;
 
-use crate::encode::{Encoder, Moment, Shot};
+use crate::encode::{EncodeError, Encoder, Moment, Shot};
+use crate::h264::Kind;
 use crate::picture::{Layout, View};
 use crate::prepare::{Form, Prepared};
 
@@ -52,6 +53,8 @@ pub struct Picture<'a> {
 pub struct Outputs {
     list: Vec<State>,
     prepared: Prepared,
+    /// Encoders of H.264, in the order in which they are tried.
+    kinds: Vec<Kind>,
     /// Places in `list`, of what one picture is wanted for.
     order: Vec<usize>,
 }
@@ -74,6 +77,11 @@ struct Running {
 }
 
 impl Outputs {
+    /// Outputs of which those of H.264 are made by the first of `kinds` that works.
+    pub fn new(kinds: &[Kind]) -> Self {
+        Self { kinds: kinds.to_vec(), ..Self::default() }
+    }
+
     /// Makes or changes an output.
     ///
     /// # Errors
@@ -153,7 +161,7 @@ impl Outputs {
         let mut has_ended = false;
         for index in &self.order {
             let state = &mut self.list[*index];
-            if let Err(words) = state.make(picture, &mut self.prepared, sink)? {
+            if let Err(words) = state.make(picture, &mut self.prepared, &self.kinds, sink)? {
                 state.refused += 1;
                 // The encoder may be what is broken.
                 let is_new = state.encoder.take().is_none();
@@ -179,17 +187,22 @@ impl State {
         &mut self,
         picture: &Picture<'_>,
         prepared: &mut Prepared,
+        kinds: &[Kind],
         sink: &mut S,
     ) -> Result<Result<(), String>, S::Error> {
         let size = self.output.size(picture.source);
         let sizes = (picture.source, size);
         if self.encoder.as_ref().is_none_or(|running| running.sizes != sizes) {
-            let encoder = match Encoder::new(&self.output, size) {
+            let encoder = match Encoder::new(&self.output, kinds) {
                 Ok(encoder) => encoder,
                 Err(error) => return Ok(Err(error.to_string())),
             };
             sink.note(self.id, NoteKind::Way, &self.words(picture, size, &encoder))?;
             self.encoder = Some(Running { encoder, sizes });
+        }
+        let has_news = self.encoder.as_mut().is_some_and(|running| running.encoder.has_news());
+        if let Some(Running { encoder, .. }) = self.encoder.as_ref().filter(|_| has_news) {
+            sink.note(self.id, NoteKind::Way, &self.words(picture, size, encoder))?;
         }
         let Some(Running { encoder, .. }) = &mut self.encoder else { return Ok(Ok(())) };
         let start = Instant::now();
@@ -225,7 +238,12 @@ impl State {
                 }
                 Ok(Ok(()))
             }
-            Err(error) => Ok(Err(error.to_string())),
+            Err(error) => {
+                if matches!(error, EncodeError::NoEncoder(_)) {
+                    self.refused = MOST_REFUSED - 1;
+                }
+                Ok(Err(error.to_string()))
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use ocelli_codec::worker::protocol::{
 };
 use ocelli_media::Size;
 
+use crate::arguments::ArgumentError;
 use crate::camera::{Camera, Frame};
 use crate::decode::{DecodeError, StreamDecoder};
-use crate::encode::{CODINGS, Moment};
+use crate::encode::Moment;
 use crate::outputs::Sink;
 
 /// Why a worker ended before its input did.
@@ -18,6 +19,9 @@ pub enum WorkerError {
     /// A pipe broke: the server is gone.
     #[error("the server's pipe broke: {0}")]
     Pipe(#[from] io::Error),
+    /// It was started with arguments that it does not know.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
     /// What the server sends is none of this protocol.
     #[error("from the server: {0}")]
     Protocol(#[from] ProtocolError),
@@ -27,9 +31,9 @@ pub enum WorkerError {
 }
 
 /// What this worker decodes and encodes.
-pub fn able() -> Able {
+pub fn able(camera: &Camera) -> Able {
     let inputs: Vec<_> = [Input::Jpeg].iter().chain(StreamDecoder::INPUTS).copied().collect();
-    Able::new(&inputs, CODINGS)
+    Able::new(&inputs, &camera.codings())
 }
 
 /// Says hello with `words` and does what it is asked until `input` ends between two messages. A picture that cannot be made
@@ -44,7 +48,7 @@ pub fn serve(
     output: impl Write,
 ) -> Result<(), WorkerError> {
     let mut output = Output(output);
-    output.0.write_all(&Hello::new(able(), words).write())?;
+    output.0.write_all(&Hello::new(able(camera), words).write())?;
     let mut message = Vec::new();
     while read_message(&mut input, &mut message)? {
         if let Err(error) = handle(camera, &mut message, &mut output)? {

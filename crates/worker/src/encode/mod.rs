@@ -2,18 +2,20 @@
 //!
 //! Whoever adds a coding adds a file beside `jpeg.rs` and an arm to each `match` here.
 
+mod h264;
 mod jpeg;
 mod raw;
 
 use ocelli_codec::Range;
 use ocelli_codec::worker::protocol::{Coding, Output};
-use ocelli_media::Size;
 
+pub use self::h264::H264Encoder;
 pub use self::jpeg::JpegEncoder;
 pub use self::raw::RawEncoder;
+use crate::h264::Kind;
 use crate::picture::{Layout, View};
 
-/// What this worker encodes.
+/// What this worker encodes whatever libraries there are.
 pub const CODINGS: &[Coding] = &[Coding::Jpeg, Coding::Rgb24, Coding::Yuv420];
 
 /// Number and time of the frame that a picture shows.
@@ -50,9 +52,9 @@ pub struct Encoded<'a> {
 /// Why a picture was not encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// This worker has no encoder of it.
-    #[error("this worker has no encoder of {0}")]
-    NoEncoder(Coding),
+    /// No encoder of it works, and none will: the reasons in words.
+    #[error("{0}")]
+    NoEncoder(String),
     /// The encoder refused, in its own words.
     #[error("{0}")]
     Library(String),
@@ -63,20 +65,22 @@ pub enum EncodeError {
 pub enum Encoder {
     /// Baseline JPEG.
     Jpeg(JpegEncoder),
+    /// H.264.
+    H264(Box<H264Encoder>),
     /// Not coded.
     Raw(RawEncoder),
 }
 
 impl Encoder {
-    /// One for pictures of `size`.
+    /// One for pictures of one size; of H.264 by the first of `kinds` that works.
     ///
     /// # Errors
-    /// There is no such encoder, or it cannot be started.
-    pub fn new(output: &Output, _size: Size) -> Result<Self, EncodeError> {
+    /// It cannot be started.
+    pub fn new(output: &Output, kinds: &[Kind]) -> Result<Self, EncodeError> {
         match output.coding {
             Coding::Jpeg => JpegEncoder::new(output.quality).map(Self::Jpeg),
             Coding::Rgb24 | Coding::Yuv420 => Ok(Self::Raw(RawEncoder::new(output.coding))),
-            Coding::H264 => Err(EncodeError::NoEncoder(Coding::H264)),
+            Coding::H264 => Ok(Self::H264(Box::new(H264Encoder::new(output, kinds)))),
         }
     }
 
@@ -88,6 +92,10 @@ impl Encoder {
                 encoder.set_quality(output.quality);
                 true
             }
+            (Self::H264(encoder), Coding::H264) => {
+                encoder.change(output);
+                true
+            }
             _ => false,
         }
     }
@@ -96,7 +104,16 @@ impl Encoder {
     pub fn words(&self) -> String {
         match self {
             Self::Jpeg(_) => "JPEG by libjpeg-turbo".to_owned(),
+            Self::H264(encoder) => encoder.words().to_owned(),
             Self::Raw(encoder) => format!("{}", encoder.coding()),
+        }
+    }
+
+    /// [`Encoder::words`] have changed since this was asked last.
+    pub fn has_news(&mut self) -> bool {
+        match self {
+            Self::H264(encoder) => encoder.has_news(),
+            Self::Jpeg(_) | Self::Raw(_) => false,
         }
     }
 
@@ -105,6 +122,7 @@ impl Encoder {
         match self {
             Self::Jpeg(_) if layout == Layout::Yuv422 => Layout::Yuv422,
             Self::Jpeg(_) => Layout::Yuv420,
+            Self::H264(_) => layout,
             Self::Raw(encoder) => encoder.layout(layout),
         }
     }
@@ -113,6 +131,7 @@ impl Encoder {
     pub fn range(&self, range: Range) -> Range {
         match self {
             Self::Jpeg(_) => Range::Full,
+            Self::H264(_) => range,
             Self::Raw(encoder) => encoder.range(range),
         }
     }
@@ -128,6 +147,7 @@ impl Encoder {
                 let data = encoder.encode(picture, shot.source_quality)?;
                 Ok(Some(Encoded { moment, key: true, data }))
             }
+            Self::H264(encoder) => encoder.encode(picture, shot),
             Self::Raw(encoder) => Ok(Some(Encoded { moment, key: true, data: encoder.encode(picture) })),
         }
     }

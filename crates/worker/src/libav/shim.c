@@ -26,11 +26,10 @@ static const enum AVPixelFormat FULL_RANGE[] = {
 
 static uint32_t missing;
 
-/* Messages of FFmpeg's go nowhere: they quote strangers' bytes. Of H.265 only they say that a picture was missing. */
-static void listen(void *from, int level, const char *format, va_list rest) {
+/* Messages of FFmpeg's decoders go nowhere: they quote strangers' bytes. Of H.265 only they say that a picture was missing. */
+void ocelli_listen(void *from, int level, const char *format, va_list rest) {
     (void)from;
-    (void)level;
-    (void)rest;
+    ocelli_encoder_heard(level, format, rest);
     if (strncmp(format, "Could not find ref with POC", 27) == 0) {
         missing++;
     }
@@ -55,7 +54,7 @@ struct ocelli_decoder *ocelli_decoder_new(int32_t codec, int64_t most_pixels) {
     if (!decoder) {
         return NULL;
     }
-    av_log_set_callback(listen);
+    av_log_set_callback(ocelli_listen);
     decoder->context = avcodec_alloc_context3(found);
     decoder->packet = av_packet_alloc();
     decoder->frame = av_frame_alloc();

@@ -1,6 +1,7 @@
 /* What of FFmpeg's libraries is used, in few functions with plain arguments, so that nothing depends on how the
  * structures of this or that release are laid out. Everything is used from one thread. */
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,11 @@ uint32_t ocelli_decoder_missing(void);
 void ocelli_words(int32_t error, char *words, size_t room);
 /* The release of libavcodec that runs: major, minor and micro, the last two of 8 bits. */
 uint32_t ocelli_libavcodec(void);
+
+/* What FFmpeg's libraries say comes here, from decoders and encoders alike. */
+void ocelli_listen(void *from, int level, const char *format, va_list rest);
+/* And from here to encode.c, which keeps why an encoder fails. */
+void ocelli_encoder_heard(int level, const char *format, va_list rest);
 
 struct SwsContext;
 

@@ -1,0 +1,79 @@
+//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…]`.
+//!
+//! The camera's name is for those who look at a list of processes. Anything else is an error.
+
+use crate::h264::{Kind, UnknownEncoder};
+
+/// The arguments, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Encoders of H.264, in the order in which they are tried.
+    pub(crate) encoders: Vec<Kind>,
+}
+
+/// Why the arguments are not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// Nobody knows it.
+    #[error("the argument {0:?} is not known")]
+    Unknown(String),
+    /// It stands at the end.
+    #[error("the argument {0} needs a value")]
+    NoValue(&'static str),
+    /// A name in it.
+    #[error(transparent)]
+    Encoder(#[from] UnknownEncoder),
+}
+
+impl Arguments {
+    /// Reads what follows the program's name.
+    ///
+    /// # Errors
+    /// Something in it is not understood.
+    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, ArgumentError> {
+        let mut read = Self { encoders: Vec::new() };
+        arguments.next();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--encoders" => {
+                    let names = arguments.next().ok_or(ArgumentError::NoValue("--encoders"))?;
+                    read.encoders = Kind::list(&names)?;
+                }
+                _ => return Err(ArgumentError::Unknown(argument)),
+            }
+        }
+        if read.encoders.is_empty() {
+            read.encoders = Kind::USUAL.to_vec();
+        }
+        Ok(read)
+    }
+
+    /// Devices are opened while pictures come, which a confined process cannot.
+    pub(crate) fn needs_devices(&self) -> bool {
+        self.encoders.iter().any(|kind| kind.is_hardware())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Arguments, ArgumentError> {
+        Arguments::read(arguments.iter().map(|argument| (*argument).to_owned()))
+    }
+
+    #[test]
+    fn encoders_are_named_in_their_order() {
+        let usual = Arguments { encoders: Kind::USUAL.to_vec() };
+        for none in [&[][..], &["front"], &["front", "--encoders", ""]] {
+            assert_eq!(read(none), Ok(usual.clone()));
+        }
+        let device = read(&["front", "--encoders", "v4l2m2m,x264"]).unwrap();
+        assert_eq!(device.encoders, [Kind::V4l2m2m, Kind::X264]);
+        assert!(device.needs_devices() && !usual.needs_devices());
+        assert_eq!(read(&["front", "--encoders"]), Err(ArgumentError::NoValue("--encoders")));
+        let unknown = UnknownEncoder("x265".to_owned());
+        assert_eq!(read(&["front", "--encoders", "x265"]), Err(unknown.into()));
+        assert_eq!(read(&["front", "more"]), Err(ArgumentError::Unknown("more".to_owned())));
+    }
+}

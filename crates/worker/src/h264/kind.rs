@@ -1,0 +1,102 @@
+//! Which encoders there are, by the names that a configuration gives them, and in which order they are tried.
+//!
+//! `vaapi` is known by name only, and never works here: it takes pictures that are in the graphics card's memory already,
+//! and nothing here puts them there. The FFmpeg program can use it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Something that makes H.264.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A device of Video4Linux that codes from memory to memory, as a Raspberry Pi up to 4 has one.
+    V4l2m2m,
+    /// A graphics card of NVIDIA.
+    Nvenc,
+    /// Graphics cards of Intel and AMD. Never works.
+    Vaapi,
+    /// The library x264, through FFmpeg's.
+    X264,
+    /// The library OpenH264.
+    Openh264,
+}
+
+/// A name that is no encoder's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no encoder: expected v4l2m2m, nvenc, vaapi, x264 or openh264")]
+pub struct UnknownEncoder(pub String);
+
+impl Kind {
+    /// What is tried where nobody has said anything: what needs no device.
+    pub const USUAL: &[Self] =
+        if cfg!(feature = "libav") { &[Self::X264, Self::Openh264] } else { &[Self::Openh264] };
+
+    /// The name in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4l2m2m => "v4l2m2m",
+            Self::Nvenc => "nvenc",
+            Self::Vaapi => "vaapi",
+            Self::X264 => "x264",
+            Self::Openh264 => "openh264",
+        }
+    }
+
+    /// It needs to open devices.
+    pub const fn is_hardware(self) -> bool {
+        matches!(self, Self::V4l2m2m | Self::Nvenc | Self::Vaapi)
+    }
+
+    /// Reads names between commas.
+    ///
+    /// # Errors
+    /// One of them is no encoder's.
+    pub fn list(names: &str) -> Result<Vec<Self>, UnknownEncoder> {
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let mut kinds = Vec::new();
+        for kind in names.map(str::parse) {
+            let kind = kind?;
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = UnknownEncoder;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name.strip_prefix("h264_").unwrap_or(name) {
+            "v4l2m2m" => Ok(Self::V4l2m2m),
+            "nvenc" => Ok(Self::Nvenc),
+            "x264" | "libx264" => Ok(Self::X264),
+            "openh264" | "libopenh264" => Ok(Self::Openh264),
+            "vaapi" => Ok(Self::Vaapi),
+            other => Err(UnknownEncoder(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_in_their_order() {
+        let kinds = Kind::list("v4l2m2m, h264_nvenc,vaapi,,x264,libx264,openh264").unwrap();
+        assert_eq!(kinds, [Kind::V4l2m2m, Kind::Nvenc, Kind::Vaapi, Kind::X264, Kind::Openh264]);
+        for kind in kinds {
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
+        assert_eq!(Kind::list(""), Ok(vec![]));
+        assert_eq!(Kind::list("qsv"), Err(UnknownEncoder("qsv".to_owned())));
+    }
+}
