@@ -242,6 +242,12 @@ pub const RTSP_SERVER: Table = Table {
              `[limits]`.",
         ),
         key(
+            "connections_per_address",
+            Kind::Integer(1, 1_000_000, None),
+            "How many connections one address may have at the same time; further ones are closed. A session through HTTP \
+             takes two. Default: nine tenths of `connections`.",
+        ),
+        key(
             "half_open_per_address",
             Kind::Integer(1, 1_000_000, Some(64)),
             "How many connections of one address may be without a request for more than a second; further ones of that \

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::cli::Mode;
 use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
-use crate::outputs::rtsp::{Multicast, RtspOptions};
+use crate::outputs::rtsp::{Multicast, RtspOptions, of_one_address};
 use crate::sources::{self, SourceOptions, SourceUrl, Transport, hide_user};
 use crate::udp::Interface;
 
@@ -44,6 +44,9 @@ pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
     let rtsp = &mut config.rtsp;
     if rtsp.connections == UNSET {
         rtsp.connections = limits.connections;
+    }
+    if rtsp.connections_per_address == UNSET {
+        rtsp.connections_per_address = of_one_address(rtsp.connections);
     }
     if rtsp.sessions_per_address == UNSET {
         rtsp.sessions_per_address = limits.viewers;
@@ -381,6 +384,7 @@ fn rtsp(section: &Section, reader: &mut Reader<'_>) -> RtspOptions {
             .map_or(default.session_timeout, Duration::from_secs),
         mtu: section.integer("mtu").unwrap_or(default.mtu),
         connections: section.integer("connections").unwrap_or(UNSET),
+        connections_per_address: section.integer("connections_per_address").unwrap_or(UNSET),
         half_open_per_address: section
             .integer("half_open_per_address")
             .unwrap_or(default.half_open_per_address),

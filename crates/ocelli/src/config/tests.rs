@@ -124,9 +124,12 @@ fn limits_of_rtsp_are_as_those_of_all_viewers_unless_they_are_given() {
     assert_eq!(rtsp(""), RtspOptions::default());
     let grown = rtsp("[limits]\nviewers = 2000");
     assert_eq!((grown.connections, grown.sessions_per_address), (2500, 2000));
+    assert_eq!(grown.connections_per_address, 2250, "room for as many, and for others");
     let text = "[limits]\nviewers = 2000\n[rtsp_server]\nconnections = 7\nsessions_per_address = 3\nhalf_open_per_address = 2\nmtu = 576\ntcp = false";
     let given = rtsp(text);
     assert_eq!((given.connections, given.sessions_per_address, given.half_open_per_address), (7, 3, 2));
+    assert_eq!(given.connections_per_address, 6, "one address may not have them all");
+    assert_eq!(rtsp("[rtsp_server]\nconnections_per_address = 4").connections_per_address, 4);
     assert_eq!((given.tcp, given.mtu), (false, 576));
 }
 

@@ -26,6 +26,7 @@ use crate::viewers::ViewerKind;
 pub(super) struct RtspView {
     listens: Option<String>,
     connections: ConnectionsView,
+    connections_refused: BTreeMap<&'static str, u64>,
     sessions_ended: BTreeMap<&'static str, u64>,
 }
 
@@ -101,10 +102,11 @@ fn session_called(app: &App, id: &str) -> Result<Arc<Session>, ApiError> {
 
 impl RtspView {
     pub(super) fn of(rtsp: &Rtsp) -> Self {
-        let ended = rtsp.sessions.ended();
+        let (refused, ended) = (rtsp.refused.refused(), rtsp.sessions.ended());
         Self {
             listens: rtsp.listens.get().map(ToString::to_string),
             connections: ConnectionsView::of(&rtsp.connections),
+            connections_refused: refused.iter().map(|(why, count)| (why.as_str(), *count)).collect(),
             sessions_ended: ended.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
         }
     }
@@ -193,6 +195,11 @@ pub(super) fn register_rtsp(app: &App, registry: &mut Registry) {
     let ended = counters(registry, "rtsp_sessions_ended", "RTSP sessions that are over, by why");
     for (reason, sessions) in app.rtsp.sessions.ended() {
         ended.get_or_create(&OfReason { reason: reason.as_str() }).inc_by(sessions);
+    }
+    let refused =
+        counters(registry, "rtsp_connections_refused_by_reason", "RTSP connections refused, by why");
+    for (reason, connections) in app.rtsp.refused.refused() {
+        refused.get_or_create(&OfReason { reason: reason.as_str() }).inc_by(connections);
     }
     let connections = &app.rtsp.connections;
     for (name, help, value) in [

@@ -29,7 +29,7 @@ use super::record::Recording;
 use super::session::Ended;
 use super::tunnel::{Kind, Tunnel};
 use super::writing::Outlet;
-use super::{Server, unguessable};
+use super::{Refused, Server, unguessable};
 use crate::http::close;
 
 /// A client that takes nothing for this long is closed: its machine is gone, or asleep.
@@ -89,6 +89,10 @@ pub(super) async fn run(server: Arc<Server>, mut stream: TcpStream, peer: Socket
     let (half_open, tunnel) = match kind {
         Kind::Plain(half_open) => (Some(half_open), None),
         Kind::Tunnel(tunnel) => (None, Some(tunnel)),
+        Kind::Refused => {
+            server.app.rtsp.refuse(Refused::Tunnel);
+            return close(stream).await;
+        }
         Kind::Done => return close(stream).await,
     };
     let nonce = match unguessable() {

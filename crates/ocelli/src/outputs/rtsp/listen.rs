@@ -1,9 +1,9 @@
 //! Connections come: counted, and refused where there are too many.
 //!
-//! A connection is half open until its first whole request, which must come in ten seconds. Who opens many at once is served: only
+//! One address has so many connections and no more, whatever they are for. A connection is half open until its first whole request, which must come in ten seconds. Who opens many at once is served: only
 //! those that have been half open for more than a second count against the limit of their address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{RtspOptions, Server, connection};
+use super::{Refused, RtspOptions, Server, connection};
 use crate::app::App;
 use crate::http::tune;
 
@@ -23,7 +23,6 @@ const PROMPT: Duration = Duration::from_secs(1);
 
 /// Serves the cameras of `app` on `listener`. Dropping the future closes every connection.
 pub async fn serve(listener: TcpListener, app: Arc<App>, options: RtspOptions) {
-    let connections = app.rtsp.connections.clone();
     let server = Server::new(app, options);
     let mut tasks = JoinSet::new();
     loop {
@@ -35,22 +34,23 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, options: RtspOptions) {
                 continue;
             }
         };
-        connections.accept();
-        let too_many = connections.open() >= server.options.connections;
-        let place = server.doorway.enter(peer.ip(), Instant::now()).filter(|_| !too_many);
-        let Some(place) = place else {
-            connections.refuse();
-            tracing::debug!(%peer, "RTSP connection refused: too many are open");
-            continue;
+        server.app.rtsp.connections.accept();
+        let (place, half_open) = match server.enter(peer.ip()) {
+            Ok(places) => places,
+            Err(why) => {
+                server.app.rtsp.refuse(why);
+                tracing::debug!(%peer, limit = why.as_str(), "RTSP connection refused: too many are open");
+                continue;
+            }
         };
         if let Err(error) = tune(&stream) {
             tracing::debug!(%peer, "socket options refused: {error}");
         }
-        let open = connections.clone().enter();
+        let open = server.app.rtsp.connections.clone().enter();
         let server = server.clone();
         tasks.spawn(async move {
-            connection::run(server, stream, peer, place).await;
-            drop(open);
+            connection::run(server, stream, peer, half_open).await;
+            drop((place, open));
         });
     }
 }
@@ -62,6 +62,69 @@ async fn accept_failed(error: &io::Error) {
     }
     tracing::warn!("an RTSP connection could not be accepted: {error}");
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
+}
+
+impl Server {
+    /// Places for a connection of `address`.
+    ///
+    /// # Errors
+    /// There is none: which limit is reached.
+    fn enter(&self, address: IpAddr) -> Result<(Place, HalfOpen), Refused> {
+        if self.app.rtsp.connections.open() >= self.options.connections {
+            return Err(Refused::Connections);
+        }
+        let place = self.addresses.enter(address).ok_or(Refused::PerAddress)?;
+        let half_open = self.doorway.enter(address, Instant::now()).ok_or(Refused::HalfOpen)?;
+        Ok((place, half_open))
+    }
+}
+
+/// How many connections each address has.
+pub(super) struct Addresses {
+    most: usize,
+    /// Those that have one.
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place among those of its address, until it is dropped.
+struct Place {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    /// None yet, and `most` of one address.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, open: Mutex::default() }
+    }
+
+    /// A place for a connection of `address`; `None` if it has as many as it may have.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = site(address);
+        let mut open = self.lock();
+        let count = open.entry(address).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { addresses: self.clone(), address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.addresses.lock();
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
 }
 
 /// The half-open connections.
@@ -141,6 +204,20 @@ mod tests {
         assert!(doorway.enter(one, later).is_some());
         drop(many);
         assert!(doorway.lock().half_open.is_empty());
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections_and_nothing_is_left_of_those_that_went() {
+        let addresses = Arc::new(Addresses::new(2));
+        let [one, same, other] =
+            ["2001:db8:1:2::5", "2001:db8:1:2::6", "10.0.0.2"].map(|address| address.parse().unwrap());
+        let mut places = vec![addresses.enter(one).unwrap(), addresses.enter(same).unwrap()];
+        assert!(addresses.enter(one).is_none());
+        assert!(addresses.enter(other).is_some());
+        places.pop();
+        places.push(addresses.enter(one).unwrap());
+        drop(places);
+        assert!(addresses.lock().is_empty());
     }
 
     #[test]

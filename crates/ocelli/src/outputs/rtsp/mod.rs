@@ -19,6 +19,7 @@
 //! | `reports` | RTCP of a session |
 //! | `moments` | when pictures and sound were taken, as a session is told |
 //! | `session`, `numbers` | who plays, for others to see and to end |
+//! | `outcomes` | what became of all who came |
 //!
 //! An address may ask for other pictures than the camera's own, which are then made as for any other output
 //! ([`variants`](crate::variants)). Refused: what nothing makes, and streams that clients want to send where no camera waits for
@@ -32,6 +33,7 @@ mod gate;
 mod listen;
 mod moments;
 mod numbers;
+mod outcomes;
 mod play;
 mod reader;
 mod record;
@@ -49,6 +51,7 @@ use ocelli_proto::rtsp::server::Settings;
 pub use bursts::{Laid, LeftOut, Piece, RtspBursts, TrackNumbers, clock_rate, payload_type};
 pub use listen::serve;
 pub use numbers::{Numbers, SessionDrop, TrackHeard, TrackSent};
+pub use outcomes::{Refused, Tally};
 pub use session::{Ended, Session, Sessions};
 
 use crate::app::{App, CameraEntry};
@@ -56,7 +59,7 @@ use crate::connections::Connections;
 use datagrams::Datagrams;
 pub use datagrams::Multicast;
 use gate::Door;
-use listen::Doorway;
+use listen::{Addresses, Doorway};
 use tunnel::Tunnels;
 
 /// How cameras are served.
@@ -76,6 +79,8 @@ pub struct RtspOptions {
     pub mtu: u16,
     /// Connections at the same time.
     pub connections: usize,
+    /// Connections of one address at the same time.
+    pub connections_per_address: usize,
     /// Connections of one address that have sent no request for more than a second.
     pub half_open_per_address: usize,
     /// Sessions of one address at the same time.
@@ -92,10 +97,16 @@ impl Default for RtspOptions {
             session_timeout: Settings::default().session_timeout,
             mtu: 1400,
             connections: 1024,
+            connections_per_address: of_one_address(1024),
             half_open_per_address: 64,
             sessions_per_address: 100,
         }
     }
+}
+
+/// How many of so many `connections` one address may have where nobody says: a tenth is left for others.
+pub fn of_one_address(connections: usize) -> usize {
+    (connections - connections.div_ceil(10)).max(1)
 }
 
 /// What others may know of the server.
@@ -105,8 +116,18 @@ pub struct Rtsp {
     pub listens: OnceLock<SocketAddr>,
     /// Its connections.
     pub connections: Arc<Connections>,
+    /// Those of them that were refused, by why.
+    pub refused: Tally<{ Refused::ALL.len() }>,
     /// Who plays.
     pub sessions: Arc<Sessions>,
+}
+
+impl Rtsp {
+    /// Counts a connection that was refused.
+    fn refuse(&self, why: Refused) {
+        self.connections.refuse();
+        self.refused.count(why as usize);
+    }
 }
 
 /// What IP (version 6, the longer) and UDP put before each packet.
@@ -118,6 +139,7 @@ struct Server {
     options: RtspOptions,
     settings: Arc<Settings>,
     gate: Arc<Door>,
+    addresses: Arc<Addresses>,
     doorway: Arc<Doorway>,
     tunnels: Arc<Tunnels>,
     datagrams: Datagrams,
@@ -140,6 +162,7 @@ impl Server {
             settings: Arc::new(settings),
             gate: Arc::new(Door(app.clone())),
             app,
+            addresses: Arc::new(Addresses::new(options.connections_per_address)),
             doorway: Arc::new(Doorway::new(options.half_open_per_address)),
             tunnels: Arc::default(),
             datagrams: Datagrams::new(options.udp_port, options.multicast.clone()),

@@ -1,7 +1,8 @@
 //! RTSP through HTTP ([`ocelli_proto::rtsp::tunnel`]): connections whose requests come by another.
 //!
 //! A connection that begins with such a GET is an RTSP connection whose requests come by another: by a POST with the same cookie from
-//! the same address. A POST may end and another one go on. Refused: a cookie that is there already, and a POST without its GET.
+//! the same address. A POST may end and another one go on; clients open the next before they close the last. Refused: a cookie that is
+//! there already, a POST without its GET, and more POSTs at once than [`MOST_POSTS`].
 
 use std::collections::HashMap;
 use std::io;
@@ -25,6 +26,8 @@ const MOST_HEAD_BYTES: usize = 2048;
 const WAITING: usize = 4;
 /// Bytes of a POST that are read at once.
 const READ_BYTES: usize = 2048;
+/// Connections that bring requests for one tunnel at the same time.
+const MOST_POSTS: usize = 4;
 /// A POST that brings nothing for this long is closed. What keeps a session alive comes more often.
 const SILENT: Duration = Duration::from_secs(120);
 
@@ -32,6 +35,7 @@ const OPENED: &[u8] =
     b"HTTP/1.0 200 OK\r\nConnection: close\r\nCache-Control: no-store\r\nPragma: no-cache\r\n\
     Content-Type: application/x-rtsp-tunnelled\r\n\r\n";
 const NO_GET: &[u8] = b"HTTP/1.0 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const TOO_MANY: &[u8] = b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 const TAKEN: &[u8] = b"HTTP/1.0 409 Conflict\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// The tunnels that are open, by their clients' addresses and cookies.
@@ -48,7 +52,9 @@ pub(super) enum Kind {
     Plain(HalfOpen),
     /// The client's end of a tunnel, whose requests come from here.
     Tunnel(Tunnel),
-    /// It has brought requests for a tunnel, or was refused: it is to be closed.
+    /// It was refused, and is to be closed.
+    Refused,
+    /// It has brought requests for a tunnel, or nothing: it is to be closed.
     Done,
 }
 
@@ -77,26 +83,32 @@ impl Tunnels {
             return Kind::Done;
         }
         let name = (peer.ip(), head.cookie.to_vec());
-        let answered = match head.brings {
-            false => match self.open(name) {
-                Some(tunnel) => match stream.write_all(OPENED).await {
-                    Ok(()) => return Kind::Tunnel(tunnel),
-                    Err(error) => Err(error),
-                },
-                None => stream.write_all(TAKEN).await,
-            },
-            true => {
-                let sender = self.lock().get(&name).cloned();
-                match sender {
-                    Some(sender) => bring(stream, &sender).await,
-                    None => stream.write_all(NO_GET).await,
-                }
+        let (answered, kind) = if head.brings {
+            match self.way_into(&name) {
+                Ok(way) => (bring(stream, &way).await, Kind::Done),
+                Err(answer) => (stream.write_all(answer).await, Kind::Refused),
+            }
+        } else {
+            match self.open(name) {
+                Some(tunnel) => (stream.write_all(OPENED).await, Kind::Tunnel(tunnel)),
+                None => (stream.write_all(TAKEN).await, Kind::Refused),
             }
         };
-        if let Err(error) = answered {
-            tracing::debug!(%peer, "RTSP through HTTP: {error}");
+        match answered {
+            Ok(()) => kind,
+            Err(error) => {
+                tracing::debug!(%peer, "RTSP through HTTP: {error}");
+                if let Kind::Tunnel(_) = kind { Kind::Done } else { kind }
+            }
         }
-        Kind::Done
+    }
+
+    /// Where a POST of this name brings its requests, or what it is answered.
+    fn way_into(&self, name: &Name) -> Result<mpsc::Sender<Bytes>, &'static [u8]> {
+        let open = self.lock();
+        let way = open.get(name).ok_or(NO_GET)?;
+        // One is kept here.
+        if way.strong_count() > MOST_POSTS { Err(TOO_MANY) } else { Ok(way.clone()) }
     }
 
     fn open(self: &Arc<Self>, name: Name) -> Option<Tunnel> {
@@ -155,5 +167,17 @@ mod tests {
         drop(first);
         assert!(tunnels.open(name("127.0.0.1")).is_some());
         assert!(tunnels.lock().is_empty(), "nothing is left of those that ended");
+    }
+
+    #[test]
+    fn a_tunnel_has_so_many_posts_at_once() {
+        let tunnels = Arc::new(Tunnels::default());
+        let name: Name = ("127.0.0.1".parse().unwrap(), b"abc".to_vec());
+        assert_eq!(tunnels.way_into(&name).unwrap_err(), NO_GET);
+        let _tunnel = tunnels.open(name.clone()).unwrap();
+        let mut ways: Vec<_> = (0..MOST_POSTS).map(|_| tunnels.way_into(&name).unwrap()).collect();
+        assert_eq!(tunnels.way_into(&name).unwrap_err(), TOO_MANY);
+        ways.pop();
+        assert!(tunnels.way_into(&name).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! What is refused, with which status; and that nothing is left of those who came.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use super::player::Player;
@@ -136,6 +137,43 @@ fn half_open_connections_are_closed_in_time_and_too_many_refused() {
     });
     drop(half_open);
     assert_eq!(status_of(&server, "OPTIONS", "cam", "").0, 200);
+    server.stop();
+}
+
+#[test]
+fn one_address_has_so_many_connections_whatever_they_are_for() {
+    let server = Server::configured(&format!(
+        "[rtsp_server]\nconnections_per_address = 3\n[listen]\nrtsp = \"127.0.0.1:0\"\n[cameras]\ncam = \"{PATTERN}\"\n"
+    ));
+    server.until_state("cam", "ready");
+    let (mut playing, _) = Player::play(server.rtsp(), "cam");
+    let mut asking = Player::connect(server.rtsp());
+    assert_eq!(asking.ask("OPTIONS", "cam", "").status, 200);
+    let mut through_http = Player::connect(server.rtsp());
+    through_http
+        .send(b"GET /cam HTTP/1.0\r\nx-sessioncookie: abc\r\nAccept: application/x-rtsp-tunnelled\r\n\r\n");
+    assert!(through_http.socket().read(&mut [0; 512]).unwrap() > 0, "it is answered");
+    let mut further = Player::connect(server.rtsp());
+    assert!(further.closes_within(Duration::from_secs(20)), "a fourth");
+    let refused = |reason: &str| server.stats()["rtsp"]["connections_refused"][reason].clone();
+    assert_eq!(refused("connections_per_address"), 1);
+    drop(asking);
+    until("a place is free, and who brings requests for nothing is refused", || {
+        assert!(playing.packet().is_some(), "who plays is not disturbed");
+        let mut posting = Player::connect(server.rtsp());
+        let _ = posting.try_send(b"POST /cam HTTP/1.0\r\nx-sessioncookie: other\r\nContent-Type: application/x-rtsp-tunnelled\r\n\r\n");
+        let _ = posting.closes_within(Duration::from_secs(20));
+        refused("tunnel").as_u64() > Some(0)
+    });
+    let total = server.stats()["rtsp"]["connections"]["refused"].clone();
+    let reasons = server.stats()["rtsp"]["connections_refused"].clone();
+    let sum: u64 = reasons.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(total, sum);
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    assert!(
+        metrics.contains("ocelli_rtsp_connections_refused_by_reason_total{reason=\"tunnel\"} "),
+        "{metrics}"
+    );
     server.stop();
 }
 
