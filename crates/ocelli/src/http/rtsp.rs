@@ -18,7 +18,7 @@ use super::metrics::{Gauges, OfCamera, Total, counters, gauges};
 use super::origin::Changers;
 use super::status::{ConnectionsView, ViewerView, millis, no_store, seconds};
 use crate::app::App;
-use crate::outputs::rtsp::{Rtsp, Session, SessionDrop};
+use crate::outputs::rtsp::{Endings, Rtsp, Session, SessionDrop};
 use crate::viewers::ViewerKind;
 
 /// The RTSP server, as `/stats` shows it.
@@ -27,7 +27,9 @@ pub(super) struct RtspView {
     listens: Option<String>,
     connections: ConnectionsView,
     connections_refused: BTreeMap<&'static str, u64>,
+    connections_ended: BTreeMap<&'static str, u64>,
     sessions_ended: BTreeMap<&'static str, u64>,
+    publishers_ended: BTreeMap<&'static str, u64>,
 }
 
 /// What a session has beside other viewers, as the API shows it.
@@ -102,12 +104,15 @@ fn session_called(app: &App, id: &str) -> Result<Arc<Session>, ApiError> {
 
 impl RtspView {
     pub(super) fn of(rtsp: &Rtsp) -> Self {
-        let (refused, ended) = (rtsp.refused.refused(), rtsp.sessions.ended());
+        let refused = rtsp.refused.refused().into_iter().map(|(why, count)| (why.as_str(), count));
+        let ended = |tally: &Endings| tally.ended().into_iter().map(|(why, count)| (why.as_str(), count)).collect();
         Self {
             listens: rtsp.listens.get().map(ToString::to_string),
             connections: ConnectionsView::of(&rtsp.connections),
-            connections_refused: refused.iter().map(|(why, count)| (why.as_str(), *count)).collect(),
-            sessions_ended: ended.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            connections_refused: refused.collect(),
+            connections_ended: ended(&rtsp.ended),
+            sessions_ended: ended(&rtsp.sessions.ended),
+            publishers_ended: ended(&rtsp.publishers_ended),
         }
     }
 }
@@ -192,9 +197,20 @@ pub(super) fn register_rtsp(app: &App, registry: &mut Registry) {
             }
         }
     }
-    let ended = counters(registry, "rtsp_sessions_ended", "RTSP sessions that are over, by why");
-    for (reason, sessions) in app.rtsp.sessions.ended() {
-        ended.get_or_create(&OfReason { reason: reason.as_str() }).inc_by(sessions);
+    let rtsp = &app.rtsp;
+    for (name, help, tally) in [
+        ("rtsp_connections_ended", "RTSP connections that are over, by why", &rtsp.ended),
+        ("rtsp_sessions_ended", "RTSP sessions that are over, by why", &rtsp.sessions.ended),
+        (
+            "rtsp_publishers_ended",
+            "Who sent a camera's stream by RTSP and does no more, by why",
+            &rtsp.publishers_ended,
+        ),
+    ] {
+        let ended = counters(registry, name, help);
+        for (reason, count) in tally.ended() {
+            ended.get_or_create(&OfReason { reason: reason.as_str() }).inc_by(count);
+        }
     }
     let refused =
         counters(registry, "rtsp_connections_refused_by_reason", "RTSP connections refused, by why");

@@ -145,6 +145,8 @@ fn readers_go_on_when_a_publisher_is_killed_and_another_comes() {
     second.signal(Signal::STOP);
     server.lost_for("cam", "sent no pictures for 4 s");
     let _third = publish("tcp");
+    let ended = server.stats()["rtsp"]["publishers_ended"].clone();
+    assert_eq!((&ended["left"], &ended["camera"]), (&1.into(), &1.into()), "{ended}");
     let times = server.log().matches("waits for somebody to publish to").count();
     assert!(times <= 4, "{}", server.log());
 }

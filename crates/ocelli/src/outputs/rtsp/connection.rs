@@ -26,10 +26,10 @@ use super::describe::Chosen;
 use super::listen::HalfOpen;
 use super::play::{Playback, Way};
 use super::record::Recording;
-use super::session::Ended;
+use super::outcomes::{Ended, Outcome, Refused};
 use super::tunnel::{Kind, Tunnel};
 use super::writing::Outlet;
-use super::{Refused, Server, unguessable};
+use super::{Server, unguessable};
 use crate::http::close;
 
 /// A client that takes nothing for this long is closed: its machine is gone, or asleep.
@@ -64,42 +64,38 @@ impl Over {
     fn kind(&self) -> Ended {
         match self {
             Self::Left => Ended::Left,
-            Self::Broke(error) if is_farewell(error) => Ended::Left,
-            Self::Broke(_) => Ended::Broke,
+            Self::Broke(error) => Ended::by(error),
             Self::Stalled => Ended::Stalled,
             Self::Camera | Self::Unwanted(_) => Ended::Camera,
             Self::Displaced => Ended::Displaced,
             Self::Asked => Ended::Asked,
-            Self::Closed(Close::SessionTimeout(_)) => Ended::Silent,
+            Self::Closed(Close::SessionTimeout(_) | Close::NoRequest(_) | Close::Idle(_)) => Ended::Silent,
             Self::Closed(_) => Ended::Abuse,
         }
     }
 }
 
-/// Whether the client has closed its side: players that end leave unread what is on its way.
-fn is_farewell(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
-}
-
 /// Serves `stream` until it is over. `half_open` is its place until its first request.
-pub(super) async fn run(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
+pub(super) async fn run(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) -> Outcome {
     // Its memory is needed for a moment, this task's for days.
     let kind = Box::pin(server.tunnels.enter(&mut stream, peer, half_open)).await;
     let (half_open, tunnel) = match kind {
         Kind::Plain(half_open) => (Some(half_open), None),
         Kind::Tunnel(tunnel) => (None, Some(tunnel)),
         Kind::Refused => {
-            server.app.rtsp.refuse(Refused::Tunnel);
-            return close(stream).await;
+            close(stream).await;
+            return Outcome::Refused(Refused::Tunnel);
         }
-        Kind::Done => return close(stream).await,
+        Kind::Done(why) => {
+            close(stream).await;
+            return Outcome::Over(why);
+        }
     };
     let nonce = match unguessable() {
         Ok(nonce) => nonce,
         Err(error) => {
             tracing::error!(%peer, "RTSP connection closed: no random numbers: {error}");
-            return;
+            return Outcome::Over(Ended::Broke);
         }
     };
     let now = server.since_origin(Instant::now());
@@ -118,7 +114,9 @@ pub(super) async fn run(server: Arc<Server>, mut stream: TcpStream, peer: Socket
         timer: Timer::new(),
     };
     let over = driver.run().await;
+    let why = over.kind();
     driver.end(over).await;
+    Outcome::Over(why)
 }
 
 struct Driver {
@@ -181,8 +179,10 @@ impl Driver {
             }
             Event::Ended(End::Replaced) if self.recording.is_some() => {
                 // What it has announced holds for the session that begins.
-                if let Some((_, recording)) = &mut self.recording {
-                    recording.begin_again();
+                if let Some((_, recording)) = &mut self.recording
+                    && recording.begin_again()
+                {
+                    self.server.app.rtsp.publishers_ended.count(Ended::Left as usize);
                 }
                 return Ok(());
             }
@@ -460,15 +460,17 @@ impl Driver {
     }
 
     fn end_session(&mut self, kind: Ended, why: &dyn fmt::Display) {
-        if let Some((_, recording)) = self.recording.take() {
-            recording.end(why.to_string());
+        if let Some((_, recording)) = self.recording.take()
+            && recording.end(why.to_string())
+        {
+            self.server.app.rtsp.publishers_ended.count(kind as usize);
         }
         let Some(Playback { enrolled, mut reports, way, .. }) = self.playback.take() else { return };
         self.outlet.leave_out();
         if let (Some(Way::Datagrams(sending)), true) = (&way, kind != Ended::Left) {
             reports.bye(&enrolled.numbers, |track, report| sending.report(track, report));
         }
-        self.server.app.rtsp.sessions.count(kind);
+        self.server.app.rtsp.sessions.ended.count(kind as usize);
         let stats = enrolled.viewer.stats();
         let (camera, id, frames) = (&stats.camera, stats.id, stats.frames());
         if kind == Ended::Left {

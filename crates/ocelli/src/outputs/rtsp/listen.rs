@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{Refused, RtspOptions, Server, connection};
+use super::{Outcome, Refused, RtspOptions, Server, connection};
 use crate::app::App;
 use crate::http::tune;
 
@@ -38,7 +38,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, options: RtspOptions) {
         let (place, half_open) = match server.enter(peer.ip()) {
             Ok(places) => places,
             Err(why) => {
-                server.app.rtsp.refuse(why);
+                server.app.rtsp.count(Outcome::Refused(why));
                 tracing::debug!(%peer, limit = why.as_str(), "RTSP connection refused: too many are open");
                 continue;
             }
@@ -49,8 +49,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, options: RtspOptions) {
         let open = server.app.rtsp.connections.clone().enter();
         let server = server.clone();
         tasks.spawn(async move {
-            connection::run(server, stream, peer, half_open).await;
+            let outcome = connection::run(server.clone(), stream, peer, half_open).await;
             drop((place, open));
+            server.app.rtsp.count(outcome);
         });
     }
 }

@@ -51,8 +51,9 @@ use ocelli_proto::rtsp::server::Settings;
 pub use bursts::{Laid, LeftOut, Piece, RtspBursts, TrackNumbers, clock_rate, payload_type};
 pub use listen::serve;
 pub use numbers::{Numbers, SessionDrop, TrackHeard, TrackSent};
-pub use outcomes::{Refused, Tally};
-pub use session::{Ended, Session, Sessions};
+pub use outcomes::{Ended, Endings, Refusals, Refused, Tally};
+use outcomes::Outcome;
+pub use session::{Session, Sessions};
 
 use crate::app::{App, CameraEntry};
 use crate::connections::Connections;
@@ -117,16 +118,25 @@ pub struct Rtsp {
     /// Its connections.
     pub connections: Arc<Connections>,
     /// Those of them that were refused, by why.
-    pub refused: Tally<{ Refused::ALL.len() }>,
+    pub refused: Refusals,
+    /// Those that were served and are over, by why.
+    pub ended: Endings,
+    /// Who sent a camera's stream and does no more, by why.
+    pub publishers_ended: Endings,
     /// Who plays.
     pub sessions: Arc<Sessions>,
 }
 
 impl Rtsp {
-    /// Counts a connection that was refused.
-    fn refuse(&self, why: Refused) {
-        self.connections.refuse();
-        self.refused.count(why as usize);
+    /// Counts a connection that is refused, or over.
+    fn count(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Refused(why) => {
+                self.connections.refuse();
+                self.refused.count(why as usize);
+            }
+            Outcome::Over(why) => self.ended.count(why as usize),
+        }
     }
 }
 

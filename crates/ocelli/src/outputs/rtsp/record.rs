@@ -231,17 +231,16 @@ impl Recording {
         self.sending.as_ref().is_some_and(|sending| sending.seat.was_heard())
     }
 
-    /// Forgets what was set up.
-    pub(super) fn begin_again(&mut self) {
+    /// Forgets what was set up. Whether the client was sending.
+    pub(super) fn begin_again(&mut self) -> bool {
         self.ports.clear();
-        (self.preparing, self.sending) = (None, None);
+        self.preparing = None;
+        self.sending.take().is_some()
     }
 
-    /// Leaves the camera, and says why.
-    pub(super) fn end(self, why: String) {
-        if let Some(sending) = self.sending {
-            sending.seat.leave(why);
-        }
+    /// Leaves the camera, and says why. Whether the client was sending.
+    pub(super) fn end(self, why: String) -> bool {
+        self.sending.map(|sending| sending.seat.leave(why)).is_some()
     }
 }
 

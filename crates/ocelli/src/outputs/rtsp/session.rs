@@ -1,9 +1,8 @@
-//! Who plays: each session with its numbers, for others to see and to end; and what became of those that are over.
+//! Who plays: each session with its numbers, for others to see and to end; and how many are over, by why.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -13,13 +12,15 @@ use tokio::sync::oneshot;
 use super::bursts::Laid;
 use super::listen::site;
 use super::numbers::{Numbers, SessionDrop};
+use super::outcomes::Endings;
 use crate::viewers::Viewer;
 
 /// All sessions of the server.
 #[derive(Debug, Default)]
 pub struct Sessions {
     present: Mutex<BTreeMap<u64, Arc<Session>>>,
-    ended: [AtomicU64; Ended::ALL.len()],
+    /// Those that are over, by why.
+    pub ended: Endings,
 }
 
 /// One client that plays, or is about to.
@@ -34,55 +35,6 @@ pub struct Session {
     close: Mutex<Option<oneshot::Sender<()>>>,
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The client has ended it, or closed its connection.
-    Left,
-    /// The connection broke.
-    Broke,
-    /// The client read nothing for too long.
-    Stalled,
-    /// The client gave no sign of life for too long.
-    Silent,
-    /// The client sent what it may not.
-    Abuse,
-    /// The camera's stream has ended, or is coded otherwise.
-    Camera,
-    /// Another program of its machine has taken its ports.
-    Displaced,
-    /// By the API.
-    Asked,
-}
-
-impl Ended {
-    /// Each.
-    pub const ALL: [Self; 8] = [
-        Self::Left,
-        Self::Broke,
-        Self::Stalled,
-        Self::Silent,
-        Self::Abuse,
-        Self::Camera,
-        Self::Displaced,
-        Self::Asked,
-    ];
-
-    /// One word for it, as `/stats` and metrics have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::Broke => "broke",
-            Self::Stalled => "stalled",
-            Self::Silent => "silent",
-            Self::Abuse => "abuse",
-            Self::Camera => "camera",
-            Self::Displaced => "displaced",
-            Self::Asked => "asked",
-        }
-    }
-}
-
 /// A session's place in the list, until it is dropped.
 pub(super) struct Enrolled {
     sessions: Arc<Sessions>,
@@ -95,11 +47,6 @@ impl Sessions {
     /// Everybody, the first who came first.
     pub fn present(&self) -> Vec<Arc<Session>> {
         self.lock().values().cloned().collect()
-    }
-
-    /// How many ended, by reason.
-    pub fn ended(&self) -> [(Ended, u64); Ended::ALL.len()] {
-        Ended::ALL.map(|reason| (reason, self.ended[reason as usize].load(Ordering::Relaxed)))
     }
 
     /// Ends the session with this number; whether there is one.
@@ -128,10 +75,6 @@ impl Sessions {
         });
         self.lock().insert(session.id(), session.clone());
         Enrolled { sessions: self.clone(), session, asked_to_close }
-    }
-
-    pub(super) fn count(&self, ended: Ended) {
-        self.ended[ended as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {

@@ -5,7 +5,6 @@
 //! there already, a POST without its GET, and more POSTs at once than [`MOST_POSTS`].
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::listen::HalfOpen;
+use super::outcomes::Ended;
 
 /// How long the first bytes of a connection may take, as for one without HTTP.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
@@ -54,8 +54,8 @@ pub(super) enum Kind {
     Tunnel(Tunnel),
     /// It was refused, and is to be closed.
     Refused,
-    /// It has brought requests for a tunnel, or nothing: it is to be closed.
-    Done,
+    /// It has brought requests for a tunnel, or nothing: it is to be closed, for this reason.
+    Done(Ended),
 }
 
 /// The way in of a tunnel, until it is dropped.
@@ -74,18 +74,24 @@ impl Tunnels {
         half_open: HalfOpen,
     ) -> Kind {
         let mut head = vec![0; MOST_HEAD_BYTES];
-        let Ok(Ok(length)) = tokio::time::timeout(FIRST_BYTES, stream.peek(&mut head)).await else {
-            return Kind::Done;
+        let length = match tokio::time::timeout(FIRST_BYTES, stream.peek(&mut head)).await {
+            Ok(Ok(length)) => length,
+            Ok(Err(error)) => return Kind::Done(Ended::by(&error)),
+            Err(_) => return Kind::Done(Ended::Silent),
         };
         let Some(head) = Head::parse(&head[..length]) else { return Kind::Plain(half_open) };
         drop(half_open);
-        if stream.read_exact(&mut vec![0; head.bytes]).await.is_err() {
-            return Kind::Done;
+        if let Err(error) = stream.read_exact(&mut vec![0; head.bytes]).await {
+            return Kind::Done(Ended::by(&error));
         }
         let name = (peer.ip(), head.cookie.to_vec());
         let (answered, kind) = if head.brings {
             match self.way_into(&name) {
-                Ok(way) => (bring(stream, &way).await, Kind::Done),
+                Ok(way) => {
+                    let why = bring(stream, &way).await;
+                    tracing::debug!(%peer, why = why.as_str(), "a connection with requests through HTTP is over");
+                    (Ok(()), Kind::Done(why))
+                }
                 Err(answer) => (stream.write_all(answer).await, Kind::Refused),
             }
         } else {
@@ -96,10 +102,10 @@ impl Tunnels {
         };
         match answered {
             Ok(()) => kind,
-            Err(error) => {
-                tracing::debug!(%peer, "RTSP through HTTP: {error}");
-                if let Kind::Tunnel(_) = kind { Kind::Done } else { kind }
-            }
+            Err(error) => match kind {
+                Kind::Tunnel(_) => Kind::Done(Ended::by(&error)),
+                kind => kind,
+            },
         }
     }
 
@@ -132,23 +138,23 @@ impl Drop for Tunnel {
     }
 }
 
-/// Gives what `stream` brings to its tunnel, until either ends.
-async fn bring(stream: &mut TcpStream, to: &mpsc::Sender<Bytes>) -> io::Result<()> {
+/// Gives what `stream` brings to its tunnel, until either ends; then why.
+async fn bring(stream: &mut TcpStream, to: &mpsc::Sender<Bytes>) -> Ended {
     let (mut decoder, mut buffer) = (Decoder::default(), vec![0; READ_BYTES]);
     loop {
         let read = tokio::select! {
             read = tokio::time::timeout(SILENT, stream.read(&mut buffer)) => read,
-            () = to.closed() => return Ok(()),
+            () = to.closed() => return Ended::Left,
         };
         let bytes = match read {
-            Ok(Ok(0)) | Err(_) => return Ok(()),
-            Ok(read) => read?,
+            Ok(Ok(0)) => return Ended::Left,
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return Ended::by(&error),
+            Err(_) => return Ended::Silent,
         };
-        let Some(decoded) = decoder.push(&buffer[..bytes]) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "what comes is no Base64"));
-        };
+        let Some(decoded) = decoder.push(&buffer[..bytes]) else { return Ended::Abuse };
         if !decoded.is_empty() && to.send(decoded.into()).await.is_err() {
-            return Ok(());
+            return Ended::Left;
         }
     }
 }

@@ -113,6 +113,13 @@ fn what_is_no_request_is_answered_once_and_closed_and_nothing_is_left_of_it() {
         playing.packet().is_some() && server.stats()["rtsp"]["connections"]["open"] == 1
     });
     until("no descriptor is left", || playing.packet().is_some() && server.open_files() <= files);
+    let rtsp = server.stats()["rtsp"].clone();
+    let (connections, ended) = (&rtsp["connections"], rtsp["connections_ended"].as_object().unwrap());
+    assert!(ended["abuse"].as_u64() >= Some(7), "{rtsp}");
+    let over: u64 = ended.values().map(|count| count.as_u64().unwrap()).sum();
+    let [accepted, open, refused] =
+        ["accepted", "open", "refused"].map(|count| connections[count].as_u64().unwrap());
+    assert_eq!(accepted, open + refused + over, "{rtsp}");
     server.stop();
 }
 
@@ -136,6 +143,8 @@ fn half_open_connections_are_closed_in_time_and_too_many_refused() {
         connections()["open"] == 1
     });
     drop(half_open);
+    let silent = server.stats()["rtsp"]["connections_ended"]["silent"].as_u64();
+    assert!(silent.map(|silent| silent + counted()) >= Some(300), "{silent:?}");
     assert_eq!(status_of(&server, "OPTIONS", "cam", "").0, 200);
     server.stop();
 }
