@@ -86,6 +86,8 @@ pub struct Stream {
     way_in: Mutex<WayIn>,
     demand: Arc<Demand>,
     first_picture: Notify,
+    /// The source has said what it gives.
+    tracks_said: Notify,
     waits: Waits,
     counters: Counters,
     meter: Mutex<Meter>,
@@ -239,6 +241,7 @@ impl Stream {
             way_in: Mutex::new(WayIn { sender, has_publisher: false, tracks: None, gives_pictures: false }),
             demand: Arc::default(),
             first_picture: Notify::new(),
+            tracks_said: Notify::new(),
             waits: Waits::default(),
             counters: Counters::default(),
             meter: Mutex::default(),
@@ -300,6 +303,21 @@ impl Stream {
     /// Asks the camera for a keyframe, for one who reads a derived stream. However many ask before it hears, it hears it once.
     pub fn ask_keyframe(&self) {
         self.demand.keyframe_wanted.notify_one();
+    }
+
+    /// Waits until a source has said what it gives, and that is `enough` for the one who waits; answers it. Cancel-safe.
+    pub async fn tracks_known(&self, enough: impl Fn(&Tracks) -> bool) -> Arc<Tracks> {
+        let mut said = std::pin::pin!(self.tracks_said.notified());
+        loop {
+            // What is said from here on is heard, also while this looks at what was said before.
+            said.as_mut().enable();
+            let tracks = lock(&self.meter).tracks.clone();
+            if let Some(tracks) = tracks.filter(|tracks| enough(tracks)) {
+                return tracks;
+            }
+            said.as_mut().await;
+            said.set(self.tracks_said.notified());
+        }
     }
 
     /// What was announced last, by the source that runs or by the one before it.

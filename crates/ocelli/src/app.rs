@@ -123,21 +123,11 @@ impl CameraEntry {
     ///
     /// Must be called within a tokio runtime.
     pub async fn tracks_within(&self, patience: Duration) -> Option<Arc<Tracks>> {
-        /// Between two looks.
-        const LOOK: Duration = Duration::from_millis(20);
-        let known = || self.stream().stats().tracks;
-        if let Some(tracks) = known() {
+        if let Some(tracks) = self.stream().stats().tracks {
             return Some(tracks);
         }
         let _demand = self.stream().subscribe(Want::Latest);
-        let deadline = tokio::time::Instant::now() + patience;
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match known() {
-                None if tokio::time::Instant::now() < deadline => {}
-                tracks => return tracks,
-            }
-        }
+        tokio::time::timeout(patience, self.stream().tracks_known(|_| true)).await.ok()
     }
 
     /// Its pictures in `shape`: its own stream where that is what it gives already, else one that is shared by all who ask

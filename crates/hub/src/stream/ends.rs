@@ -44,6 +44,7 @@ impl Publisher {
         let tracks = Arc::new(tracks);
         lock(&self.stream.meter).tracks = Some(tracks.clone());
         lock(&self.stream.way_in).tracks = Some(tracks);
+        self.stream.tracks_said.notify_waiters();
     }
 
     /// Publishes one frame. Never waits for a viewer. One that comes before its tracks are known is counted as damaged.

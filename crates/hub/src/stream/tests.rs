@@ -181,3 +181,22 @@ async fn a_publisher_may_show_notices_between_its_pictures_and_send_its_viewers_
     assert_eq!(subscriber.next().await.unwrap_err(), Closed);
     assert!(matches!(stream.subscribe(Want::Live).try_next(), Ok(None)), "nobody begins at an old picture");
 }
+
+#[tokio::test]
+async fn who_waits_for_tracks_gets_the_first_that_are_enough() {
+    let stream = stream();
+    let mut publisher = stream.publish().unwrap();
+    let waiting = |count: usize| {
+        let stream = stream.clone();
+        tokio::spawn(async move { stream.tracks_known(|tracks| tracks.len() >= count).await.len() })
+    };
+    let (one, two) = (waiting(1), waiting(2));
+    tokio::task::yield_now().await;
+    publisher.set_tracks(vec![]);
+    publisher.set_tracks(vec![Track::jpeg(None)]);
+    assert_eq!(one.await.unwrap(), 1);
+    assert!(!two.is_finished());
+    publisher.set_tracks(vec![Track::jpeg(None), Track::jpeg(None)]);
+    assert_eq!(two.await.unwrap(), 2);
+    assert_eq!(waiting(1).await.unwrap(), 2, "what was said before is known");
+}

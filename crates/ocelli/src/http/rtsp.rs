@@ -105,7 +105,8 @@ fn session_called(app: &App, id: &str) -> Result<Arc<Session>, ApiError> {
 impl RtspView {
     pub(super) fn of(rtsp: &Rtsp) -> Self {
         let refused = rtsp.refused.refused().into_iter().map(|(why, count)| (why.as_str(), count));
-        let ended = |tally: &Endings| tally.ended().into_iter().map(|(why, count)| (why.as_str(), count)).collect();
+        let ended =
+            |tally: &Endings| tally.ended().into_iter().map(|(why, count)| (why.as_str(), count)).collect();
         Self {
             listens: rtsp.listens.get().map(ToString::to_string),
             connections: ConnectionsView::of(&rtsp.connections),

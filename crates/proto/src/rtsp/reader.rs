@@ -218,6 +218,11 @@ impl Reader {
         &mut self.buffer
     }
 
+    /// How many bytes were appended and belong to no item yet.
+    pub fn unread_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether the last byte belonged to the end of an item.
     pub fn is_between_items(&self) -> bool {
         self.buffer.is_empty() && matches!(self.place, Place::Start)

@@ -8,15 +8,16 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
+use ocelli_hub::Want;
 use ocelli_media::TrackId;
 use ocelli_proto::rtp::interleaved::PREFIX_BYTES;
 use ocelli_proto::rtsp::Status;
-use ocelli_proto::rtsp::server::{Answer, Close, Connection, End, Event, Offer, Refusal};
+use ocelli_proto::rtsp::server::{Answer, Close, Connection, End, Event, Offer, Refusal, Started};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -24,9 +25,9 @@ use super::bursts::Laid;
 use super::datagrams::Heard;
 use super::describe::Chosen;
 use super::listen::HalfOpen;
-use super::play::{Playback, Way};
-use super::record::Recording;
 use super::outcomes::{Ended, Outcome, Refused};
+use super::play::{Playback, Way, first_picture};
+use super::record::Recording;
 use super::tunnel::{Kind, Tunnel};
 use super::writing::Outlet;
 use super::{Server, unguessable};
@@ -60,6 +61,25 @@ enum Over {
     Closed(#[from] Close),
 }
 
+/// Why a request is not answered as it was meant.
+enum Unanswered {
+    Refused(Refusal),
+    /// It is not answered at all: the connection ended meanwhile.
+    Over(Over),
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Over> for Unanswered {
+    fn from(over: Over) -> Self {
+        Self::Over(over)
+    }
+}
+
 impl Over {
     fn kind(&self) -> Ended {
         match self {
@@ -76,7 +96,12 @@ impl Over {
 }
 
 /// Serves `stream` until it is over. `half_open` is its place until its first request.
-pub(super) async fn run(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) -> Outcome {
+pub(super) async fn run(
+    server: Arc<Server>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    half_open: HalfOpen,
+) -> Outcome {
     // Its memory is needed for a moment, this task's for days.
     let kind = Box::pin(server.tunnels.enter(&mut stream, peer, half_open)).await;
     let (half_open, tunnel) = match kind {
@@ -166,10 +191,7 @@ impl Driver {
             Event::Setup { path, query, track, offers, publish: false } => {
                 self.set_up(&path, query.as_deref(), track, &offers).await
             }
-            Event::Play { .. } => Ok(match &mut self.playback {
-                Some(playback) => playback.play(&self.server, self.machine.tracks()).await,
-                None => Answer::Refused(Refusal::new(Status::NOT_VALID_IN_STATE, "")),
-            }),
+            Event::Play { .. } => self.play().await,
             Event::Pause => {
                 if let Some(playback) = &mut self.playback {
                     playback.pause();
@@ -190,9 +212,11 @@ impl Driver {
                 self.end_session(Ended::Left, &end);
                 return Ok(());
             }
-            Event::Announce { path, sdp, .. } => self.announce(path, &sdp),
-            Event::Setup { track, offers, publish: true, .. } => self.set_up_to_record(track, &offers),
-            Event::Record => self.record(),
+            Event::Announce { path, sdp, .. } => self.announce(path, &sdp).map_err(Into::into),
+            Event::Setup { track, offers, publish: true, .. } => {
+                self.set_up_to_record(track, &offers).map_err(Into::into)
+            }
+            Event::Record => self.record().map_err(Into::into),
             Event::Data { track, rtcp, packet } => {
                 match &self.recording {
                     Some((_, recording)) => recording.give(track, rtcp, packet).await,
@@ -202,7 +226,11 @@ impl Driver {
             }
             Event::Close(reason) => return Err(reason.into()),
         };
-        let answer = answer.unwrap_or_else(Answer::Refused);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Unanswered::Refused(refusal)) => Answer::Refused(refusal),
+            Err(Unanswered::Over(over)) => return Err(over),
+        };
         let now = self.now();
         // The machine has just asked for it.
         let _ = self.machine.answer(now, answer);
@@ -213,10 +241,29 @@ impl Driver {
         Ok(())
     }
 
-    async fn describe(&mut self, path: &str, query: Option<&str>, base: &str) -> Result<Answer, Refusal> {
+    /// Waits for `what`, which a camera may take its time for. What plays goes on meanwhile, and that the client has gone is noticed.
+    async fn attended<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Over> {
+        let mut what = pin!(what);
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(done) = what.as_mut().poll(context) {
+                    return Poll::Ready(Ok(done));
+                }
+                ready!(self.poll(context))?;
+            }
+        })
+        .await
+    }
+
+    async fn describe(&mut self, path: &str, query: Option<&str>, base: &str) -> Result<Answer, Unanswered> {
         self.chosen = None;
-        let chosen = self.chosen.insert(self.server.choose(path, query).await?);
-        chosen.describe(base, query, self.peer.ip().to_canonical().is_ipv6()).await
+        let server = self.server.clone();
+        let chosen = self.attended(server.choose(path, query)).await??;
+        let tracks = self.attended(chosen.tracks()).await?;
+        let is_ipv6 = self.peer.ip().to_canonical().is_ipv6();
+        let answer = tracks.and_then(|tracks| chosen.describe(&tracks, base, query, is_ipv6));
+        self.chosen = Some(chosen);
+        Ok(answer?)
     }
 
     async fn set_up(
@@ -225,21 +272,36 @@ impl Driver {
         query: Option<&str>,
         track: Option<u8>,
         offers: &[Offer],
-    ) -> Result<Answer, Refusal> {
-        if let Some(playback) = &self.playback {
-            let kind = Some(playback.kind());
-            let set_up = self.server.set_up(&playback.chosen, track, offers, self.peer, kind).await;
-            return set_up.map(|(set_up, _)| Answer::SetUp(set_up));
+    ) -> Result<Answer, Unanswered> {
+        if let Some(Playback { chosen, .. }) = &self.playback {
+            let kind = self.playback.as_ref().map(Playback::kind);
+            let (set_up, _) = self.server.set_up(chosen, &chosen.told(), track, offers, self.peer, kind)?;
+            return Ok(Answer::SetUp(set_up));
         }
         // Players leave out of a track's address what they were given of the camera's, now and then.
         let described = self.chosen.as_ref().and_then(|chosen| chosen.query_at(path));
-        let mut asked = self.server.choose(path, query.or(described.as_deref())).await?;
+        let server = self.server.clone();
+        let mut asked = self.attended(server.choose(path, query.or(described.as_deref()))).await??;
         asked.remember(self.chosen.as_ref());
-        let (set_up, kind) = self.server.set_up(&asked, track, offers, self.peer, None).await?;
+        let tracks = self.attended(asked.tracks()).await??;
+        let (set_up, kind) = self.server.set_up(&asked, &tracks, track, offers, self.peer, None)?;
         let enrolled = self.server.admit(&asked, kind, self.peer, self.machine.program())?;
         self.chosen = None;
         self.playback = Some(Playback::new(enrolled, asked, kind));
         Ok(Answer::SetUp(set_up))
+    }
+
+    async fn play(&mut self) -> Result<Answer, Unanswered> {
+        let not_set_up = || Refusal::new(Status::NOT_VALID_IN_STATE, "");
+        let playback = self.playback.as_ref().ok_or_else(not_set_up)?;
+        if playback.way.is_some() {
+            return Ok(Answer::Started(Started::default()));
+        }
+        let (camera, stream) = (playback.chosen.camera.clone(), playback.chosen.stream().clone());
+        let mut pieces = stream.derive(&self.server.bursts(&camera), Want::Live);
+        let first = self.attended(first_picture(&stream, &mut pieces)).await??;
+        let playback = self.playback.as_mut().ok_or_else(not_set_up)?;
+        Ok(playback.play(pieces, first, self.machine.tracks()))
     }
 
     fn announce(&mut self, path: String, sdp: &[u8]) -> Result<Answer, Refusal> {
@@ -283,7 +345,7 @@ impl Driver {
         {
             return Poll::Ready(Err(Over::Asked));
         }
-        if self.machine.wants_bytes()
+        if (self.machine.wants_bytes() || self.machine.takes_ahead())
             && let Poll::Ready(read) = self.poll_read(context)
         {
             return Poll::Ready(read);

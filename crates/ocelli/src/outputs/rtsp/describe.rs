@@ -11,7 +11,7 @@ use ocelli_media::{Codec as MediaCodec, Track};
 use ocelli_proto::rtsp::server::{Answer, Description, Refusal};
 use ocelli_proto::rtsp::{Status, control};
 use ocelli_proto::sdp::{self, Codec, Connection, Law, Medium, Origin};
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::Server;
 use super::bursts::{Piece, clock_rate, is_described_alike, payload_type};
@@ -20,8 +20,6 @@ use crate::variants::{Asked, Shape, Shaped, Unshaped};
 
 /// How long a camera may take to say what it gives.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at whether it has.
-const LOOK: Duration = Duration::from_millis(20);
 /// When a client is to try again whose camera has not.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -107,18 +105,16 @@ impl Chosen {
 
     /// What the camera gives, once it has said so.
     pub(super) async fn tracks(&self) -> Result<Arc<Vec<Track>>, Refusal> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(tracks) = self.stream().stats().tracks
-                && tracks.iter().all(is_complete)
-            {
-                return Ok(self.told.get_or_init(|| tracks.clone()).clone());
-            }
-            if Instant::now() >= deadline {
-                return Err(silent(&self.camera));
-            }
-            tokio::time::sleep(LOOK).await;
+        let known = self.stream().tracks_known(|tracks| tracks.iter().all(is_complete));
+        match timeout(PATIENCE, known).await {
+            Ok(tracks) => Ok(self.told.get_or_init(|| tracks).clone()),
+            Err(_) => Err(silent(&self.camera)),
         }
+    }
+
+    /// What the client was told that the camera gives; nothing before it was.
+    pub(super) fn told(&self) -> Arc<Vec<Track>> {
+        self.told.get().cloned().unwrap_or_default()
     }
 
     /// Takes over what the client was told of the same camera before.
@@ -137,14 +133,14 @@ impl Chosen {
             && told.iter().zip(now.iter()).all(|(told, now)| is_described_alike(now, told))
     }
 
-    /// Its description for a client that knows it as `base` and `query`.
-    pub(super) async fn describe(
+    /// Its description, with `tracks`, for a client that knows it as `base` and `query`.
+    pub(super) fn describe(
         &self,
+        tracks: &[Track],
         base: &str,
         query: Option<&str>,
         is_ipv6: bool,
     ) -> Result<Answer, Refusal> {
-        let tracks = self.tracks().await?;
         // JPEGs do not say it themselves.
         let framerate = (self.stream().stats().rate.frames_per_second * 100.0).round() / 100.0;
         let framerate = Some(framerate).filter(|framerate| (0.01..=1000.0).contains(framerate));

@@ -50,8 +50,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, options: RtspOptions) {
         let server = server.clone();
         tasks.spawn(async move {
             let outcome = connection::run(server.clone(), stream, peer, half_open).await;
-            drop((place, open));
             server.app.rtsp.count(outcome);
+            drop((place, open));
         });
     }
 }

@@ -51,8 +51,8 @@ use ocelli_proto::rtsp::server::Settings;
 pub use bursts::{Laid, LeftOut, Piece, RtspBursts, TrackNumbers, clock_rate, payload_type};
 pub use listen::serve;
 pub use numbers::{Numbers, SessionDrop, TrackHeard, TrackSent};
-pub use outcomes::{Ended, Endings, Refusals, Refused, Tally};
 use outcomes::Outcome;
+pub use outcomes::{Ended, Endings, Refusals, Refused, Tally};
 pub use session::{Session, Sessions};
 
 use crate::app::{App, CameraEntry};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ocelli_hub::{Closed, DerivedReader, Next, Want};
+use ocelli_hub::{Closed, DerivedReader, Next, Stream};
+use ocelli_media::Track;
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{
     Answer, Grant, Offer, Refusal, SessionId, SessionTrack, SetUp, Started, TrackStart,
@@ -65,18 +66,18 @@ enum Receivers {
 }
 
 impl Server {
-    /// Answers SETUP of a track of `chosen` for the client at `peer`, whose other tracks travel as `kind` has it. Answers how this one
-    /// does too.
-    pub(super) async fn set_up(
+    /// Answers SETUP of a track of `chosen`, which has `tracks`, for the client at `peer`, whose other tracks travel as `kind` has it.
+    /// Answers how this one does too.
+    pub(super) fn set_up(
         &self,
         chosen: &Chosen,
+        tracks: &[Track],
         track: Option<u8>,
         offers: &[Offer],
         peer: SocketAddr,
         kind: Option<ViewerKind>,
     ) -> Result<(SetUp, ViewerKind), Refusal> {
-        let tracks = chosen.tracks().await?;
-        let track = match (track, &tracks[..]) {
+        let track = match (track, tracks) {
             (None, [only]) => only.id.0,
             (None, _) => {
                 return Err(Refusal::new(Status::NO_AGGREGATE, "the stream has several tracks: name one"));
@@ -180,27 +181,14 @@ impl Playback {
         self.kind
     }
 
-    /// Answers PLAY for `tracks`: begins, or goes on.
-    pub(super) async fn play(&mut self, server: &Server, tracks: &[SessionTrack]) -> Answer {
-        if self.way.is_some() {
-            return Answer::Started(Started::default());
-        }
+    /// Answers PLAY for `tracks`: begins with `first`, and goes on with `pieces`.
+    pub(super) fn play(
+        &mut self,
+        pieces: DerivedReader<Piece>,
+        first: Option<Piece>,
+        tracks: &[SessionTrack],
+    ) -> Answer {
         let camera = &self.chosen.camera;
-        let mut pieces = self.chosen.stream().derive(&server.bursts(camera), Want::Live);
-        let first = match pieces.try_next() {
-            Ok(Some(Next::Piece(piece))) => Some(piece),
-            _ => {
-                self.chosen.stream().ask_keyframe();
-                match tokio::time::timeout(FIRST_PICTURE, pieces.next()).await {
-                    Ok(Ok(Next::Piece(piece))) => Some(piece),
-                    Ok(Err(_)) => {
-                        let reason = format!("the stream of camera `{}` has ended", camera.name());
-                        return Answer::Refused(Refusal::new(Status::UNAVAILABLE, reason));
-                    }
-                    Ok(Ok(Next::Lost { .. })) | Err(_) => None,
-                }
-            }
-        };
         if !self.chosen.is_as_told() {
             let reason = format!("camera `{}` is coded otherwise since: describe it again", camera.name());
             return Answer::Refused(Refusal::new(Status::UNSUPPORTED_MEDIA_TYPE, reason));
@@ -289,6 +277,25 @@ impl Playback {
         if let Some(Way::Within(reader)) = self.way.take() {
             self.chosen.pieces = reader.into_pieces();
         }
+    }
+}
+
+/// The picture that a reader of `pieces` begins with; `None` where there is none for a while.
+pub(super) async fn first_picture(
+    stream: &Stream,
+    pieces: &mut DerivedReader<Piece>,
+) -> Result<Option<Piece>, Refusal> {
+    if let Ok(Some(Next::Piece(piece))) = pieces.try_next() {
+        return Ok(Some(piece));
+    }
+    stream.ask_keyframe();
+    match tokio::time::timeout(FIRST_PICTURE, pieces.next()).await {
+        Ok(Ok(Next::Piece(piece))) => Ok(Some(piece)),
+        Ok(Err(_)) => {
+            let reason = format!("the stream of camera `{}` has ended", stream.name());
+            Err(Refusal::new(Status::UNAVAILABLE, reason))
+        }
+        Ok(Ok(Next::Lost { .. })) | Err(_) => Ok(None),
     }
 }
 

@@ -39,6 +39,28 @@ fn unknown_cameras_other_forms_and_silent_cameras_are_refused_in_words() {
 }
 
 #[test]
+fn a_camera_that_is_waited_for_stops_nothing_else_of_the_connection() {
+    let server = Server::camera("rtp://127.0.0.1:0?codec=h264");
+    server.until_state("steady", "ready");
+    let describe = format!("DESCRIBE rtsp://{}/cam RTSP/1.0\r\nCSeq: 9\r\n\r\n", server.rtsp());
+    let mut gone = Player::connect(server.rtsp());
+    gone.send(describe.as_bytes());
+    until("it is served", || server.stats()["rtsp"]["connections"]["open"] == 1);
+    let asked = std::time::Instant::now();
+    drop(gone);
+    until("that it has left is noticed", || server.stats()["rtsp"]["connections_ended"]["left"] == 1);
+    assert!(asked.elapsed() < Duration::from_secs(8), "before the camera is given up");
+    let (mut playing, _) = Player::play(server.rtsp(), "steady");
+    playing.send(describe.as_bytes());
+    let asked = std::time::Instant::now();
+    while asked.elapsed() < Duration::from_secs(2) {
+        assert!(playing.packet().is_some(), "it plays on");
+    }
+    assert_eq!(playing.answer().status, 503);
+    server.stop();
+}
+
+#[test]
 fn the_first_camera_needs_no_name() {
     let server = Server::camera(PATTERN);
     server.until_state("cam", "ready");

@@ -10,14 +10,17 @@ use super::reply::Reply;
 use super::session::Session;
 use super::setup::PendingSetup;
 use super::{
-    Answer, Close, End, Event, MOST_OUTPUT_BYTES, MOST_STRAY_BYTES, Phase, REQUEST_WINDOW, SESSION_GRACE,
-    SessionId, SessionTrack, Settings,
+    Answer, Close, End, Event, MOST_AHEAD_BYTES, MOST_OUTPUT_BYTES, MOST_STRAY_BYTES, Phase, REQUEST_WINDOW,
+    SESSION_GRACE, SessionId, SessionTrack, Settings,
 };
 use crate::rtp::interleaved;
 use crate::rtsp::auth::Gate;
 use crate::rtsp::{Data, Item, ReadError, Reader, Status};
 
 /// One connection. All times are since an origin of the caller's choice, the same for all calls.
+///
+/// While an event waits for its answer nothing that comes is looked at, but some of it may be read ahead, see
+/// [`takes_ahead`](Self::takes_ahead).
 ///
 /// Read into [`room`](Self::room), then call [`next_event`](Self::next_event) until it has nothing more, and send
 /// [`output`](Self::output) before anything else. [`deadline`](Self::deadline) says when to call [`expire`](Self::expire) if nothing
@@ -111,6 +114,12 @@ impl Connection {
     /// Whether more bytes would be looked at. Not while the program has not answered, or much waits to be sent, or at the end.
     pub fn wants_bytes(&self) -> bool {
         matches!(self.state, State::Open) && self.out.len() < MOST_OUTPUT_BYTES
+    }
+
+    /// Whether bytes may be read ahead: while the program has not answered, so that it notices that the client has gone. They are
+    /// looked at once it has.
+    pub fn takes_ahead(&self) -> bool {
+        matches!(self.state, State::Waiting(_)) && self.reader.unread_bytes() < MOST_AHEAD_BYTES
     }
 
     /// The bytes to send next, before any packet. At most 64 KiB and one answer.

@@ -94,6 +94,8 @@ pub const MOST_STRAY_BYTES: usize = 256 << 10;
 pub const MOST_TRACKS: usize = 16;
 /// Most wrong passwords on one connection.
 pub const MOST_WRONG_PASSWORDS: u32 = 5;
+/// No more is read ahead than this, and what is read by one call, while the program has not answered.
+pub const MOST_AHEAD_BYTES: usize = 8 << 10;
 /// No further request is looked at while this much waits to be sent.
 pub const MOST_OUTPUT_BYTES: usize = 64 << 10;
 

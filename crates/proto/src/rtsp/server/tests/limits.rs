@@ -153,3 +153,30 @@ fn names_of_programs_are_cut() {
     peer.ask(&[&format!("OPTIONS front\nUser-Agent: {}\u{e9}\u{e9}", "x".repeat(127))]);
     assert_eq!(peer.connection.program(), Some(&"x".repeat(127)[..]));
 }
+
+#[test]
+fn so_much_is_read_ahead_while_an_answer_is_waited_for() {
+    let mut peer = Peer::new();
+    assert!(!peer.connection.takes_ahead(), "there is nothing to wait for");
+    peer.connection.room().extend_from_slice(numbered("DESCRIBE front").as_bytes());
+    assert!(matches!(peer.connection.next_event(peer.now), Some(Event::Describe { .. })));
+    let options = numbered(&format!("OPTIONS front\nX-Filler: {}", "x".repeat(500)));
+    let mut ahead = 0;
+    while peer.connection.takes_ahead() {
+        peer.connection.room().extend_from_slice(options.as_bytes());
+        ahead += options.len();
+        assert_eq!(peer.connection.next_event(peer.now), None);
+    }
+    assert!((MOST_AHEAD_BYTES..MOST_AHEAD_BYTES + options.len()).contains(&ahead));
+    let gone = Answer::Refused(Refusal::new(Status::UNAVAILABLE, ""));
+    peer.connection.answer(peer.now, gone).unwrap();
+    assert!(!peer.connection.takes_ahead());
+    while peer.connection.next_event(peer.now).is_some() {}
+    let answers = String::from_utf8_lossy(peer.connection.output()).into_owned();
+    assert!(answers.starts_with("RTSP/1.0 503 "), "{answers}");
+    assert_eq!(
+        answers.matches("RTSP/1.0 200 ").count(),
+        ahead / options.len(),
+        "what was read ahead is answered"
+    );
+}
