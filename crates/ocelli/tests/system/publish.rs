@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::processes::{eventually, until};
 use crate::programs::{Running, directory, installed};
+use crate::rtsp_server::player::Player;
 use crate::server::Server;
 
 /// FFmpeg's pictures and sound.
@@ -253,6 +254,30 @@ fn who_may_not_publish_is_told_why() {
         assert!(!text.contains("secret"), "{text}");
     }
     drop(first);
+    server.stop();
+}
+
+#[test]
+fn who_prepares_to_publish_and_does_not_gives_its_place_back() {
+    let server = server();
+    address(&server, "cam");
+    let sdp = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:trackID=0";
+    let prepare = || {
+        let mut publisher = Player::connect(server.rtsp());
+        let length = sdp.len() + 2;
+        let body = format!("Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{sdp}");
+        assert_eq!(publisher.ask("ANNOUNCE", "cam", &body).status, 200);
+        let transport = "Transport: RTP/AVP;unicast;client_port=40000-40001;mode=record\r\n";
+        let status = publisher.ask("SETUP", "cam/trackID=0", transport).status;
+        (publisher, status)
+    };
+    let mut idle: Vec<_> = std::iter::repeat_with(prepare).take_while(|(_, status)| *status == 200).collect();
+    assert_eq!(idle.len(), 8, "there are so many places");
+    let (publisher, _) = &mut idle[0];
+    assert!(publisher.closes_within(std::time::Duration::from_secs(30)));
+    until("there are places again", || prepare().1 == 200);
+    until("they are counted", || server.stats()["rtsp"]["connections_ended"]["silent"].as_u64() > Some(0));
+    assert_eq!(server.stats()["rtsp"]["publishers_ended"]["silent"], 0, "they have not published");
     server.stop();
 }
 

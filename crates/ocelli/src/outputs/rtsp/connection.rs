@@ -27,7 +27,7 @@ use super::describe::Chosen;
 use super::listen::HalfOpen;
 use super::outcomes::{Ended, Outcome, Refused};
 use super::play::{Playback, Way, first_picture};
-use super::record::Recording;
+use super::record::{PREPARATION, Recording};
 use super::tunnel::{Kind, Tunnel};
 use super::writing::Outlet;
 use super::{Server, unguessable};
@@ -53,6 +53,8 @@ enum Over {
     Camera,
     #[error("the camera takes no more: {0}")]
     Unwanted(String),
+    #[error("the client announced a stream and did not send it within {} s", PREPARATION.as_secs())]
+    Unsent,
     #[error("another session of the same machine has its ports")]
     Displaced,
     #[error("the session was ended from outside")]
@@ -87,6 +89,7 @@ impl Over {
             Self::Broke(error) => Ended::by(error),
             Self::Stalled => Ended::Stalled,
             Self::Camera | Self::Unwanted(_) => Ended::Camera,
+            Self::Unsent => Ended::Silent,
             Self::Displaced => Ended::Displaced,
             Self::Asked => Ended::Asked,
             Self::Closed(Close::SessionTimeout(_) | Close::NoRequest(_) | Close::Idle(_)) => Ended::Silent,
@@ -504,8 +507,13 @@ impl Driver {
         let stalled = self.outlet.blocked_since().map(|since| since + STALLED);
         let silent = self.machine.deadline().map(|at| self.server.origin + at);
         let report = self.report_due();
-        let Some(due) = [stalled, silent, report].into_iter().flatten().min() else { return Poll::Pending };
+        let unsent = self.recording.as_ref().and_then(|(_, recording)| recording.send_by());
+        let due = [stalled, silent, report, unsent].into_iter().flatten().min();
+        let Some(due) = due else { return Poll::Pending };
         ready!(self.timer.poll_until(due, now, context));
+        if unsent.is_some_and(|at| at <= now) {
+            return Poll::Ready(Err(Over::Unsent));
+        }
         if stalled.is_some_and(|at| at <= now) {
             return Poll::Ready(Err(Over::Stalled));
         }
@@ -550,7 +558,12 @@ impl Driver {
             Over::Left | Over::Broke(_) => {}
             // What waits in the kernel would stay there for minutes.
             Over::Stalled => drop(socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))),
-            Over::Camera | Over::Unwanted(_) | Over::Displaced | Over::Asked | Over::Closed(_) => {
+            Over::Camera
+            | Over::Unwanted(_)
+            | Over::Unsent
+            | Over::Displaced
+            | Over::Asked
+            | Over::Closed(_) => {
                 let rest = async {
                     loop {
                         match self.outlet.write(&self.stream, &mut self.machine) {

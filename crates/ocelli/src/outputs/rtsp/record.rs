@@ -1,7 +1,8 @@
 //! ANNOUNCE, SETUP and RECORD of a client that sends a camera's stream: from its description to a place on the camera's [`Stage`].
 //!
 //! Packets within the connection are given to the camera by a short queue; while that is full nothing more is read, so that the
-//! client waits. Packets by UDP go to ports that are the session's alone, which the camera's source reads.
+//! client waits. Packets by UDP go to ports that are the session's alone, which the camera's source reads. Who has set a track up and
+//! does not send within [`PREPARATION`] is closed: the ports are few.
 //!
 //! Refused: cameras that take their pictures from elsewhere, a second publisher, streams without pictures. What else a stream has
 //! that is not understood is set up and passed over, and the camera says so.
@@ -9,6 +10,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ocelli_proto::rtsp::Status;
@@ -25,6 +27,9 @@ use crate::udp::{Listen, Opened, listen};
 /// Most tracks of a stream that is published, those among them that are passed over.
 const MOST_TRACKS: usize = 4;
 
+/// How long after its first SETUP a client may take until it sends: clients that mean it do that at once.
+pub(super) const PREPARATION: Duration = Duration::from_secs(10);
+
 /// A client that sends, or is about to.
 pub(super) struct Recording {
     stage: Arc<Stage>,
@@ -34,6 +39,8 @@ pub(super) struct Recording {
     ports: Vec<(u8, Ports)>,
     /// Leave to have them before anything is sent.
     preparing: Option<OwnedSemaphorePermit>,
+    /// By when it has to send, once it has set something up.
+    send_by: Option<Instant>,
     sending: Option<Sending>,
 }
 
@@ -65,8 +72,15 @@ impl Server {
         }
         let passed_over = (media.len() > chosen.len()).then(|| passed_over(&description, &chosen));
         let controls = media.iter().map(|medium| medium.control.clone().unwrap_or_default()).collect();
-        let recording =
-            Recording { stage, chosen, passed_over, ports: Vec::new(), preparing: None, sending: None };
+        let recording = Recording {
+            stage,
+            chosen,
+            passed_over,
+            ports: Vec::new(),
+            preparing: None,
+            send_by: None,
+            sending: None,
+        };
         Ok((recording, Answer::Announced(controls)))
     }
 }
@@ -138,6 +152,7 @@ impl Recording {
             return Err(Refusal::new(Status::UNSUPPORTED_TRANSPORT, "nobody sends to a group here"));
         };
         let (offer, grant) = granted?;
+        self.send_by.get_or_insert_with(|| Instant::now() + PREPARATION);
         Ok(SetUp { track: medium, offer, grant, ssrc: None, session: SessionId(session) })
     }
 
@@ -201,7 +216,7 @@ impl Recording {
         self.sending = Some(Sending { seat, media });
         // Of what was passed over nothing is read.
         self.ports.clear();
-        self.preparing = None;
+        (self.preparing, self.send_by) = (None, None);
         Ok(Answer::Recording)
     }
 
@@ -226,6 +241,11 @@ impl Recording {
             .map(|why| why.unwrap_or_else(|_| "the camera was stopped".to_owned()))
     }
 
+    /// By when it has to send; `None` if it does, or has nothing that others might want.
+    pub(super) fn send_by(&self) -> Option<Instant> {
+        self.send_by
+    }
+
     /// Whether packets have come by UDP since this was asked last.
     pub(super) fn was_heard(&self) -> bool {
         self.sending.as_ref().is_some_and(|sending| sending.seat.was_heard())
@@ -234,7 +254,7 @@ impl Recording {
     /// Forgets what was set up. Whether the client was sending.
     pub(super) fn begin_again(&mut self) -> bool {
         self.ports.clear();
-        self.preparing = None;
+        (self.preparing, self.send_by) = (None, None);
         self.sending.take().is_some()
     }
 

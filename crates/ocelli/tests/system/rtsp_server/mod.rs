@@ -4,7 +4,7 @@
 mod abuse;
 mod datagrams;
 mod multicast;
-mod player;
+pub(crate) mod player;
 mod reading;
 
 use std::net::SocketAddr;
