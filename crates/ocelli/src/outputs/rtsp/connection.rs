@@ -19,7 +19,6 @@ use ocelli_proto::rtp::interleaved::PREFIX_BYTES;
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{Answer, Close, Connection, End, Event, Offer, Refusal, Started};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
 use super::bursts::Laid;
 use super::datagrams::Heard;
@@ -28,6 +27,7 @@ use super::listen::HalfOpen;
 use super::outcomes::{Ended, Outcome, Refused};
 use super::play::{Playback, Way, first_picture};
 use super::record::{PREPARATION, Recording};
+use super::timer::Timer;
 use super::tunnel::{Kind, Tunnel};
 use super::writing::Outlet;
 use super::{Server, unguessable};
@@ -594,30 +594,5 @@ fn poll_left(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
-    }
-}
-
-/// A timer that is set rarely: one that fires too early is cheaper than one that is set anew for each picture.
-struct Timer {
-    sleep: Pin<Box<Sleep>>,
-    set_to: Option<Instant>,
-}
-
-impl Timer {
-    fn new() -> Self {
-        Self { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), set_to: None }
-    }
-
-    /// Ready if `due` is not after `now`; else the task is woken no later than then.
-    fn poll_until(&mut self, due: Instant, now: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if due <= now {
-            return Poll::Ready(());
-        }
-        if self.set_to.is_none_or(|at| at > due || at <= now) {
-            self.sleep.as_mut().reset(due.into());
-            self.set_to = Some(due);
-            return self.sleep.as_mut().poll(context);
-        }
-        Poll::Pending
     }
 }

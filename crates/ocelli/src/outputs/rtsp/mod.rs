@@ -9,6 +9,7 @@
 //! | `bursts` | pictures and sound as they stand in connections |
 //! | `listen` | connections come, and which are refused |
 //! | `connection` | one connection: what is read, and the answers |
+//! | `timer` | when it is to be looked after though nothing comes |
 //! | `describe` | which camera, and its description |
 //! | `play` | SETUP and PLAY: places, and where a reader begins |
 //! | `reader` | what a client that plays gets next |
@@ -39,6 +40,7 @@ mod reader;
 mod record;
 mod reports;
 mod session;
+mod timer;
 mod tunnel;
 mod writing;
 
