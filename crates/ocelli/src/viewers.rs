@@ -92,6 +92,8 @@ pub struct SentTotals {
     pub bytes: AtomicU64,
     /// Pictures that a viewer was too slow for.
     pub skipped: AtomicU64,
+    /// Packets of sound that a viewer who gets sound was not sent.
+    pub sound_skipped: AtomicU64,
 }
 
 /// Latency from the camera's taking the picture to the kernel's taking its last byte.
@@ -209,6 +211,11 @@ impl Viewer {
     pub fn skipped(&self, pictures: u64) {
         self.stats.skipped.fetch_add(pictures, Ordering::Relaxed);
         self.totals.skipped.fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// The viewer was not sent this much sound.
+    pub fn sound_skipped(&self, packets: u64) {
+        self.totals.sound_skipped.fetch_add(packets, Ordering::Relaxed);
     }
 
     /// Its numbers.

@@ -127,6 +127,11 @@ fn register_viewers(app: &App, registry: &mut Registry) {
     let sent = counters(registry, "camera_sent_frames", "Pictures written to viewers");
     let sent_bytes = counters(registry, "camera_sent_bytes", "Bytes written to viewers");
     let skipped = counters(registry, "camera_skipped_frames", "Pictures that a viewer was too slow for");
+    let sound = counters(
+        registry,
+        "camera_skipped_sound_packets",
+        "Packets of sound that a viewer who gets sound was not sent",
+    );
     let present = app.viewers.present();
     for camera in &app.cameras {
         let label = OfCamera::new(camera);
@@ -138,6 +143,7 @@ fn register_viewers(app: &App, registry: &mut Registry) {
         sent.get_or_create(&label).inc_by(camera.totals.frames.load(Ordering::Relaxed));
         sent_bytes.get_or_create(&label).inc_by(camera.totals.bytes.load(Ordering::Relaxed));
         skipped.get_or_create(&label).inc_by(camera.totals.skipped.load(Ordering::Relaxed));
+        sound.get_or_create(&label).inc_by(camera.totals.sound_skipped.load(Ordering::Relaxed));
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) struct RtspView {
 pub(super) struct SessionView {
     client: Option<String>,
     dropped_by_reason: BTreeMap<&'static str, u64>,
+    sound_dropped: u64,
     tracks: Vec<TrackView>,
     reports: u64,
     keyframes_asked: u64,
@@ -126,6 +127,7 @@ impl SessionView {
         Self {
             client: session.program.clone(),
             dropped_by_reason: drops(session).into_iter().map(|(why, count)| (why.as_str(), count)).collect(),
+            sound_dropped: numbers.sound_drops(),
             tracks: tracks
                 .map(|((track, sent), heard)| TrackView {
                     track,

@@ -70,6 +70,7 @@ struct SoundView {
     packets: u64,
     bytes: u64,
     dropped: u64,
+    skipped: u64,
 }
 
 /// How a camera's packets come, as the API shows it.
@@ -266,7 +267,7 @@ impl CameraView {
                 .map(|(reason, count)| (reason.as_str(), *count))
                 .collect(),
             garbage_bytes: stats.garbage_bytes,
-            sound: SoundView::of(&stats),
+            sound: SoundView::of(&stats, total(&camera.totals.sound_skipped)),
             network: stats.network.map(NetworkView::of),
             push: camera.pushes().iter().map(|push| PushView::of(push)).collect(),
             reencoding: ReencodingView::of(&pixels),
@@ -285,7 +286,7 @@ impl CameraView {
 
 impl SoundView {
     /// `None` of a camera without sound.
-    fn of(stats: &StreamStats) -> Option<Self> {
+    fn of(stats: &StreamStats, skipped: u64) -> Option<Self> {
         let track = stats.tracks.as_ref().and_then(|tracks| audio_track(tracks))?;
         Some(Self {
             codec: track.codec.to_string(),
@@ -294,6 +295,7 @@ impl SoundView {
             packets: stats.sound_frames,
             bytes: stats.sound_bytes,
             dropped: stats.sound_dropped,
+            skipped,
         })
     }
 }

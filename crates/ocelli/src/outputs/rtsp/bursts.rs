@@ -73,6 +73,8 @@ pub struct Laid {
     pub alone: bool,
     /// How many pictures were left out before this one since the first, because of newer ones, or of those that they need.
     pub passed_over: u64,
+    /// How many frames of sound there were before this since the first, those among them that RTP cannot carry.
+    pub sounds: u64,
     /// Why there are no packets, where there are none.
     pub left_out: Option<LeftOut>,
     /// Where the other tracks go on behind it, at its own time as far as it was known; of pictures that a reader can begin with only.
@@ -247,6 +249,8 @@ struct Layer {
     /// One was left out without which those up to the next key cannot be shown.
     needs_key: bool,
     lost: u64,
+    /// Frames of sound that came.
+    sounds: u64,
     headers: Vec<u8>,
     moments: Arc<Moments>,
 }
@@ -272,6 +276,7 @@ impl Layer {
             alone: false,
             needs_key: false,
             lost: 0,
+            sounds: 0,
             headers: Vec::new(),
             moments: Arc::new(Moments::new(Instant::now())),
         }
@@ -333,6 +338,7 @@ impl Layer {
         };
         Some(Laid {
             passed_over: picture.passed_over + self.lost,
+            sounds: self.sounds,
             key: frame.key,
             notice,
             alone: self.alone,
@@ -345,10 +351,10 @@ impl Layer {
     fn sound(&mut self, lane: usize, frame: &Frame) -> Option<Laid> {
         let lane = &mut self.lanes[lane];
         let ticks = lane.timeline.place(frame, lane.track.codec, Instant::now(), SystemTime::now());
-        let Ok(burst) = audio::Burst::new(lane.sound_format()?, &frame.data, self.packet_bytes) else {
-            self.lost += 1;
-            return None;
-        };
+        let sounds = self.sounds;
+        self.sounds += 1;
+        // What RTP cannot carry is missed by whoever counts them.
+        let burst = audio::Burst::new(lane.sound_format()?, &frame.data, self.packet_bytes).ok()?;
         let count = burst.packet_count();
         let stamp = lane.stamp(ticks, count);
         lane.note(&self.moments, ticks, stamp, frame.captured);
@@ -357,6 +363,7 @@ impl Layer {
         let (packets, ends) = put_together(lane.channel(), &mut burst.packets(&self.headers), count, bytes);
         Some(Laid {
             passed_over: self.lost,
+            sounds,
             alone: self.alone,
             ..lane.laid(stamp, frame.captured, packets, ends, &self.moments)
         })
@@ -446,6 +453,7 @@ impl Lane {
             notice: false,
             alone: false,
             passed_over: 0,
+            sounds: 0,
             left_out: None,
             others: Box::default(),
             moments: moments.clone(),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ocelli_media::TrackId;
 use ocelli_proto::rtp::HEADER_BYTES;
 
 use super::bursts::{Laid, LeftOut};
@@ -57,6 +58,19 @@ impl From<&LeftOut> for SessionDrop {
     }
 }
 
+/// Which sound has gone by a reader.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SoundSeen(Option<u64>);
+
+impl SoundSeen {
+    /// How many frames of sound the reader lacks between the piece before and `piece`.
+    pub(super) fn missing_before(&mut self, piece: &Laid) -> u64 {
+        let is_sound = piece.track != TrackId::VIDEO.0;
+        let expected = self.0.replace(piece.sounds + u64::from(is_sound)).unwrap_or(piece.sounds);
+        piece.sounds.saturating_sub(expected)
+    }
+}
+
 /// What was sent of a track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackSent {
@@ -89,6 +103,7 @@ pub struct TrackHeard {
 #[derive(Debug, Default)]
 pub struct Numbers {
     dropped: [AtomicU64; SessionDrop::ALL.len()],
+    sound_dropped: AtomicU64,
     sent: Mutex<[TrackSent; TRACKS]>,
     heard: Mutex<[Option<TrackHeard>; TRACKS]>,
     reports: AtomicU64,
@@ -112,6 +127,11 @@ impl Numbers {
     /// `pictures` did not go out.
     pub(super) fn dropped(&self, reason: SessionDrop, pictures: u64) {
         self.dropped[reason as usize].fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// So many frames of sound did not go out.
+    pub(super) fn sound_dropped(&self, frames: u64) {
+        self.sound_dropped.fetch_add(frames, Ordering::Relaxed);
     }
 
     /// The client has reported.
@@ -140,6 +160,11 @@ impl Numbers {
     /// Pictures that did not go out, by reason.
     pub fn drops(&self) -> [(SessionDrop, u64); SessionDrop::ALL.len()] {
         SessionDrop::ALL.map(|reason| (reason, self.dropped[reason as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Frames of sound that did not go out.
+    pub fn sound_drops(&self) -> u64 {
+        self.sound_dropped.load(Ordering::Relaxed)
     }
 
     /// Reports that came.

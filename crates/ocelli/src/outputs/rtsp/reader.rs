@@ -1,7 +1,7 @@
 //! What a client that plays gets next.
 //!
 //! It begins at the newest key there is, at once, with the pictures' own times, and goes on with every picture while it keeps up. One
-//! that is behind goes on at the newest key: whole groups of pictures are left out, and counted.
+//! that is behind goes on at the newest key: whole groups of pictures are left out with the sound between them, and counted.
 
 use std::task::{Context, Poll};
 
@@ -10,7 +10,7 @@ use ocelli_media::TrackId;
 use ocelli_proto::rtsp::server::SessionTrack;
 
 use super::bursts::Piece;
-use super::numbers::SessionDrop;
+use super::numbers::{SessionDrop, SoundSeen};
 use super::session::Session;
 
 /// How many pictures a reader may be behind when there is a newer key: about a second. A thousand readers on a busy machine are not
@@ -25,6 +25,7 @@ pub(super) struct Reader {
     routes: Vec<Route>,
     alone: bool,
     passed_over: Option<u64>,
+    sound: SoundSeen,
 }
 
 /// Where the pieces of a track go.
@@ -47,7 +48,7 @@ impl Route {
 impl Reader {
     pub(super) fn new(mut pieces: DerivedReader<Piece>, first: Option<Piece>, routes: Vec<Route>) -> Self {
         pieces.set_slack(SLACK);
-        Self { pieces, first, routes, alone: false, passed_over: None }
+        Self { pieces, first, routes, alone: false, passed_over: None, sound: SoundSeen::default() }
     }
 
     /// Gives back what it reads from.
@@ -113,6 +114,10 @@ impl Reader {
         if piece.alone != self.alone {
             self.alone = piece.alone;
             self.pieces.set_want(if piece.alone { Want::Latest } else { Want::Live });
+        }
+        let missing = self.sound.missing_before(piece);
+        if self.routes.iter().any(|route| route.track != TrackId::VIDEO.0) {
+            session.lost_sound(missing);
         }
         if piece.track == TrackId::VIDEO.0 {
             let before = self.passed_over.replace(piece.passed_over).unwrap_or(piece.passed_over);

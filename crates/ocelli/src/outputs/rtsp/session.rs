@@ -100,6 +100,14 @@ impl Session {
         self.viewer.sent(bytes as u64, latency, 0);
     }
 
+    /// So many `frames` of sound did not go out: others came before they could, a socket took no more, or RTP cannot carry them.
+    pub(super) fn lost_sound(&self, frames: u64) {
+        if frames > 0 {
+            self.numbers.sound_dropped(frames);
+            self.viewer.sound_skipped(frames);
+        }
+    }
+
     /// `pictures` did not go out.
     pub(super) fn lost(&self, pictures: u64, reason: SessionDrop) {
         self.numbers.dropped(reason, pictures);

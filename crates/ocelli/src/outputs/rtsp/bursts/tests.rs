@@ -8,6 +8,7 @@ use ocelli_media::jpeg::rewrite::Rewriter;
 use ocelli_proto::rtp::{Packet, jpeg, nal};
 
 use super::*;
+use crate::outputs::rtsp::numbers::SoundSeen;
 
 const BASELINE: &[u8] = include_bytes!("../../../../../media/testdata/baseline.jpg");
 const BURSTS: RtspBursts = RtspBursts { packet_bytes: 700, recoder: None };
@@ -161,6 +162,42 @@ async fn behind_a_damaged_access_unit_nothing_is_laid_up_to_the_next_key() {
     assert!(last.key);
     assert_eq!((first.passed_over, last.passed_over), (0, 1));
     assert_eq!(last.first_sequence, first.first_sequence.wrapping_add(1));
+}
+
+#[tokio::test]
+async fn sound_that_a_reader_does_not_get_is_missed_and_is_no_picture() {
+    let (stream, mut publisher) = stream(vec![video(Codec::H264), opus()]);
+    let mut reader = stream.derive(&BURSTS, Want::Live);
+    reader.set_slack(1);
+    let mut seen = SoundSeen::default();
+    publish(&mut publisher, TrackId::VIDEO, 0, true, slice(0x65, 100));
+    assert_eq!(seen.missing_before(&*next(&mut reader).await), 0);
+    let too_long = Bytes::from_static(&[7; 2000]);
+    publish(&mut publisher, TrackId::AUDIO, 960, false, too_long);
+    publish(&mut publisher, TrackId::AUDIO, 1920, false, Bytes::from_static(&[7; 40]));
+    assert_eq!(seen.missing_before(&*next(&mut reader).await), 1, "RTP cannot carry it");
+    publish(&mut publisher, TrackId::VIDEO, 3000, false, slice(0x41, 100));
+    let picture = next(&mut reader).await;
+    assert_eq!((seen.missing_before(&picture), picture.passed_over), (0, 0));
+    let mut watching = stream.derive(&BURSTS, Want::All);
+    for _ in 0..3 {
+        next(&mut watching).await;
+    }
+    for number in 2..6 {
+        publish(&mut publisher, TrackId::VIDEO, 3000 * number, number == 5, slice(0x41, 100));
+        next(&mut watching).await;
+        publish(&mut publisher, TrackId::AUDIO, 1600 * number, false, Bytes::from_static(&[7; 40]));
+        next(&mut watching).await;
+    }
+    // The reader is far behind, and goes on at the last key.
+    let key = loop {
+        match reader.next().await.unwrap() {
+            Next::Piece(piece) => break piece,
+            Next::Lost { .. } => {}
+        }
+    };
+    assert_eq!((key.key, seen.missing_before(&key)), (true, 3));
+    assert_eq!(seen.missing_before(&*next(&mut reader).await), 0);
 }
 
 #[tokio::test]

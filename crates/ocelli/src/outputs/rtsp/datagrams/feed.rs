@@ -20,7 +20,7 @@ use super::Heard;
 use super::ends::{Ends, Kind};
 use super::group::Seats;
 use crate::outputs::rtsp::bursts::{Laid, Piece};
-use crate::outputs::rtsp::numbers::{SessionDrop, TRACKS};
+use crate::outputs::rtsp::numbers::{SessionDrop, SoundSeen, TRACKS};
 use crate::outputs::rtsp::session::Session;
 use crate::udp::{Destination, Parcel, Progress, fan_out, room_in};
 
@@ -47,6 +47,7 @@ pub(super) struct Member {
     pub(super) begun: bool,
     /// Why it lacks a picture, where those up to the next key cannot be shown without it.
     pub(super) needs_key: Option<SessionDrop>,
+    pub(super) sound: SoundSeen,
     /// Its session's task.
     pub(super) tell: mpsc::Sender<Heard>,
 }
@@ -69,6 +70,10 @@ impl Member {
         }
         if !std::mem::replace(&mut self.begun, true) {
             let _ = self.tell.try_send(Heard::Begins(piece.clone()));
+        }
+        let missing = self.sound.missing_before(piece);
+        if missing > 0 {
+            self.lose_sound(missing);
         }
         if !has_track {
             return false;
@@ -96,6 +101,19 @@ impl Member {
             if !piece.alone {
                 self.needs_key = Some(reason);
             }
+        } else {
+            self.lose_sound(1);
+        }
+    }
+
+    /// Counts sound that it does not get, if it wants any.
+    fn lose_sound(&self, frames: u64) {
+        if self.to.get(usize::from(TrackId::AUDIO.0)).is_none_or(Option::is_none) {
+            return;
+        }
+        match &self.audience {
+            Audience::One(session) => session.lost_sound(frames),
+            Audience::Group(seats) => seats.lost_sound(frames),
         }
     }
 

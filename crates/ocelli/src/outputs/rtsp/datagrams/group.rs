@@ -23,7 +23,7 @@ use super::begin::Beginning;
 use super::ends::{DATAGRAM_BYTES, Ends, KEPT_FREE, WAITING};
 use super::feed::{Audience, Feed, Member};
 use crate::outputs::rtsp::bursts::{Laid, Piece};
-use crate::outputs::rtsp::numbers::{Numbers, SessionDrop, TRACKS};
+use crate::outputs::rtsp::numbers::{Numbers, SessionDrop, SoundSeen, TRACKS};
 use crate::outputs::rtsp::reports::Reports;
 use crate::outputs::rtsp::session::Session;
 use crate::udp::{Destination, Interface, join_group};
@@ -143,6 +143,10 @@ impl Seats {
         self.lock().iter().for_each(|seat| seat.session.lost(pictures, reason));
     }
 
+    pub(super) fn lost_sound(&self, frames: u64) {
+        self.lock().iter().for_each(|seat| seat.session.lost_sound(frames));
+    }
+
     /// Gives what came from `address` to its sessions.
     fn tell(&self, address: IpAddr, heard: &Heard) {
         for seat in self.lock().iter().filter(|seat| seat.address == address) {
@@ -207,6 +211,7 @@ impl Group {
             left: left.clone(),
             begun: false,
             needs_key: None,
+            sound: SoundSeen::default(),
             tell,
         };
         let ring = pieces.ring_id();

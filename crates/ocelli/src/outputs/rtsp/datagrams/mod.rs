@@ -33,6 +33,7 @@ pub use self::group::Multicast;
 pub(super) use self::group::Place;
 use self::group::{Group, Seated};
 use super::bursts::Piece;
+use super::numbers::SoundSeen;
 use super::session::Session;
 use crate::udp::Destination;
 
@@ -187,6 +188,7 @@ impl Datagrams {
             left: left.clone(),
             begun: first.is_some(),
             needs_key: None,
+            sound: SoundSeen::default(),
             tell,
         };
         let beginning = Beginning { stream: stream.clone(), pieces, first, member, feed: feed.clone() };

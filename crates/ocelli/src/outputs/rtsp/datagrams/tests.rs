@@ -188,6 +188,7 @@ async fn a_reader_that_loses_a_picture_loses_those_up_to_the_next_key_and_that_i
         left: Arc::default(),
         begun: true,
         needs_key: None,
+        sound: SoundSeen::default(),
         tell,
     };
     let mut wanted = Vec::new();
