@@ -174,6 +174,7 @@ impl Showing {
             }
             What::Sound(packet, time) => self.pictures.sound(out, time, packet),
             What::Dropped(reason, fault) => self.pictures.drop_sample(out, reason, fault),
+            What::SoundDropped => out.sound_dropped(1),
             What::Nothing => {}
         }
         tokio::task::yield_now().await;

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use ocelli_hub::{DropReason, SourceError};
 use ocelli_media::mp4::{self, Demuxer, Mp4Error, Sample, Step, Unpacked};
 use ocelli_media::splitter::Event;
-use ocelli_media::{MediaTime, ParameterSets, Track, audio_track};
+use ocelli_media::{MediaTime, ParameterSets, Track, TrackId, audio_track};
 
 use super::read::{From, read, read_at_hand};
 use super::reel::{Next, in_words};
@@ -49,7 +49,10 @@ pub(super) struct Shown {
 pub(super) enum What {
     Picture(Event, MediaTime),
     Sound(Bytes, MediaTime),
+    /// A picture that is not shown, and why.
     Dropped(DropReason, String),
+    /// Sound that is not heard.
+    SoundDropped,
     /// Nothing, but the film is not over before that.
     Nothing,
 }
@@ -126,12 +129,12 @@ impl Clip {
             Step::Sample(sample) if sample.bytes as usize > self.limit => {
                 self.demuxer.lost(sample.track);
                 let fault = format!("a picture has more than {} bytes", self.limit);
-                return Ok(Some(self.shown(&sample, What::Dropped(DropReason::TooLarge, fault))));
+                return Ok(Some(self.shown(&sample, dropped(sample.track, DropReason::TooLarge, fault))));
             }
             Step::Sample(sample) => self.begin(sample.at, sample.bytes as usize, Some(sample)),
-            Step::CutOff(_) => {
+            Step::CutOff(track) => {
                 let fault = "it is cut off: samples of its table of contents are not in it".to_owned();
-                let what = What::Dropped(DropReason::Damaged, fault);
+                let what = dropped(track, DropReason::Damaged, fault);
                 return Ok(Some(Next::Shown(Shown { what, due: self.later })));
             }
             Step::End => return Ok(Some(Next::End)),
@@ -191,7 +194,7 @@ impl Clip {
         if data.len() < bytes {
             self.demuxer.lost(sample.track);
             let fault = "the file became shorter".to_owned();
-            return Ok(Some(self.shown(&sample, What::Dropped(DropReason::Damaged, fault))));
+            return Ok(Some(self.shown(&sample, dropped(sample.track, DropReason::Damaged, fault))));
         }
         data.truncate(bytes);
         let time = self.moved(sample.shown);
@@ -204,7 +207,7 @@ impl Clip {
                     mp4::DropReason::NeedsKey => DropReason::NeedsKeyframe,
                     _ => DropReason::Damaged,
                 };
-                What::Dropped(counted, reason.to_string())
+                dropped(sample.track, counted, reason.to_string())
             }
         };
         Ok(Some(self.shown(&sample, what)))
@@ -244,4 +247,9 @@ impl Clip {
     fn refused(&self, error: &Mp4Error) -> SourceError {
         SourceError::refused(format!("{}: {error}", self.path.display()))
     }
+}
+
+/// A sample of `track` that is not shown.
+fn dropped(track: TrackId, reason: DropReason, fault: String) -> What {
+    if track == TrackId::VIDEO { What::Dropped(reason, fault) } else { What::SoundDropped }
 }

@@ -23,10 +23,18 @@ async fn show(text: &str, most: usize) -> (Option<SourceError>, Vec<Bytes>, Arc<
 
 /// The same with all that is known of the pictures.
 async fn show_frames(text: &str, most: usize) -> (Option<SourceError>, Vec<Frame>, Arc<Stream>) {
+    show_with(text, most, &SourceOptions::default()).await
+}
+
+async fn show_with(
+    text: &str,
+    most: usize,
+    options: &SourceOptions,
+) -> (Option<SourceError>, Vec<Frame>, Arc<Stream>) {
     let stream = stream();
     let mut subscriber = stream.subscribe(Want::All);
     let mut publisher = stream.publish().expect("nobody else publishes");
-    let mut source = build(text, &SourceOptions::default()).expect("a good text");
+    let mut source = build(text, options).expect("a good text");
     let mut pictures = Vec::new();
     let mut running = source.run(&mut publisher);
     let mut ended = None;
@@ -227,6 +235,20 @@ async fn mp4_is_shown_at_its_own_times_with_its_sound_and_loops_on_one_line_of_t
         let apart = pictures[20].time.since(pictures[0].time);
         assert!((400..=460).contains(&apart.as_millis()), "{name}: {apart:?}");
     }
+}
+
+#[tokio::test]
+async fn sound_of_an_mp4_that_is_not_passed_on_counts_as_sound() {
+    let folder = folder();
+    let sound = "-f lavfi -i sine=sample_rate=48000 -t 0.4 -c:a aac";
+    let text = film(&folder, "a.mov", &format!("{sound} -c:v mjpeg -pix_fmt yuvj420p"));
+    let options = SourceOptions { max_frame_bytes: 10, ..SourceOptions::default() };
+    let (ended, frames, stream) = show_with(&text, 99, &options).await;
+    assert!(ended.is_some());
+    let stats = stream.stats();
+    let heard = frames.iter().filter(|frame| frame.track != TrackId::VIDEO).count();
+    assert!(stats.sound_dropped > 0, "{heard} came");
+    assert_eq!(dropped(&stream, Dropped::TooLarge), 20, "the pictures, and nothing else");
 }
 
 #[tokio::test]
