@@ -40,6 +40,7 @@ pub(super) struct SessionView {
     sound_dropped: u64,
     tracks: Vec<TrackView>,
     reports: u64,
+    reports_dropped: u64,
     keyframes_asked: u64,
 }
 
@@ -141,6 +142,7 @@ impl SessionView {
                 })
                 .collect(),
             reports: numbers.reports(),
+            reports_dropped: numbers.reports_dropped(),
             keyframes_asked: numbers.keyframes_asked(),
         }
     }
@@ -227,6 +229,11 @@ pub(super) fn register_rtsp(app: &App, registry: &mut Registry) {
             "rtsp_connections_refused",
             "RTSP connections refused because too many were open",
             connections.refused(),
+        ),
+        (
+            "rtsp_reports_dropped",
+            "Reports of RTSP sessions and to them that were dropped because too many waited",
+            rtsp.sessions.reports_dropped(),
         ),
     ] {
         let total = Total::default();

@@ -460,8 +460,10 @@ impl Driver {
         let Some(Playback { enrolled, reports, way, .. }) = &mut self.playback else { return };
         match way {
             Some(Way::Within(reader)) => reports.poll(&enrolled.numbers, |track, report| {
-                if let Some(channel) = reader.rtcp_channel(track) {
-                    self.outlet.report(channel, report);
+                if let Some(channel) = reader.rtcp_channel(track)
+                    && !self.outlet.report(channel, report)
+                {
+                    enrolled.numbers.report_dropped();
                 }
             }),
             Some(Way::Datagrams(sending)) => {

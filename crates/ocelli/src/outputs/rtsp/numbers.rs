@@ -107,6 +107,7 @@ pub struct Numbers {
     sent: Mutex<[TrackSent; TRACKS]>,
     heard: Mutex<[Option<TrackHeard>; TRACKS]>,
     reports: AtomicU64,
+    reports_dropped: AtomicU64,
     keyframes_asked: AtomicU64,
 }
 
@@ -142,6 +143,11 @@ impl Numbers {
         }
     }
 
+    /// A report was not read, or not sent: too many waited already.
+    pub(super) fn report_dropped(&self) {
+        self.reports_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The client has asked for a keyframe.
     pub(super) fn keyframe_asked(&self) {
         self.keyframes_asked.fetch_add(1, Ordering::Relaxed);
@@ -170,6 +176,11 @@ impl Numbers {
     /// Reports that came.
     pub fn reports(&self) -> u64 {
         self.reports.load(Ordering::Relaxed)
+    }
+
+    /// Reports, the client's and ours, that were dropped because too many waited already.
+    pub fn reports_dropped(&self) -> u64 {
+        self.reports_dropped.load(Ordering::Relaxed)
     }
 
     /// Keyframes that the client has asked for.

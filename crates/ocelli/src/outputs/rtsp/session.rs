@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -19,6 +20,8 @@ use crate::viewers::Viewer;
 #[derive(Debug, Default)]
 pub struct Sessions {
     present: Mutex<BTreeMap<u64, Arc<Session>>>,
+    /// Of sessions that are over.
+    reports_dropped: AtomicU64,
     /// Those that are over, by why.
     pub ended: Endings,
 }
@@ -47,6 +50,13 @@ impl Sessions {
     /// Everybody, the first who came first.
     pub fn present(&self) -> Vec<Arc<Session>> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Reports that were dropped because too many waited already, those of sessions included that are over.
+    pub fn reports_dropped(&self) -> u64 {
+        let present = self.lock();
+        let now: u64 = present.values().map(|session| session.numbers.reports_dropped()).sum();
+        now + self.reports_dropped.load(Ordering::Relaxed)
     }
 
     /// Ends the session with this number; whether there is one.
@@ -131,6 +141,9 @@ impl Deref for Enrolled {
 
 impl Drop for Enrolled {
     fn drop(&mut self) {
-        self.sessions.lock().remove(&self.session.id());
+        let mut present = self.sessions.lock();
+        present.remove(&self.session.id());
+        // Under the lock, so that nobody counts them twice.
+        self.sessions.reports_dropped.fetch_add(self.session.numbers.reports_dropped(), Ordering::Relaxed);
     }
 }

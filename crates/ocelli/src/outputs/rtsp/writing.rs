@@ -41,13 +41,15 @@ impl Outlet {
         self.piece = Some(Writing { piece, channel, written: 0 });
     }
 
-    /// Puts RTCP next, on `channel`. Where much of it waits already, it is left out: newer reports say the same.
-    pub(super) fn report(&mut self, channel: u8, report: &[u8]) {
-        if self.reports.len() < MOST_REPORTS_BYTES {
-            // RTCP of one session is shorter than what UDP carries.
-            self.reports.extend(prefix(channel, report.len() as u16));
-            self.reports.extend_from_slice(report);
+    /// Puts RTCP next, on `channel`. Where much of it waits already, it is left out: newer reports say the same. Whether it was not.
+    pub(super) fn report(&mut self, channel: u8, report: &[u8]) -> bool {
+        if self.reports.len() >= MOST_REPORTS_BYTES {
+            return false;
         }
+        // RTCP of one session is shorter than what UDP carries.
+        self.reports.extend(prefix(channel, report.len() as u16));
+        self.reports.extend_from_slice(report);
+        true
     }
 
     /// There is a piece, and nothing of it was written.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::Heard;
+use crate::outputs::rtsp::session::Session;
 use crate::udp::{Destination, Interface, PairOptions, Parcel, Progress, bind_shared, fan_out};
 
 /// A compound packet of 31 blocks and a name of 255 bytes fits.
@@ -17,7 +18,7 @@ pub(super) const DATAGRAM_BYTES: usize = 1500;
 /// Reports that wait for their session; the newest is lost where there are more.
 pub(super) const WAITING: usize = 16;
 /// Of these, what reports leave free.
-pub(super) const KEPT_FREE: usize = 4;
+const KEPT_FREE: usize = 4;
 
 /// Sockets of one family.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 struct Route {
     track: u8,
+    session: Arc<Session>,
     to: mpsc::Sender<Heard>,
 }
 
@@ -94,10 +96,17 @@ impl Ends {
         Ok((self.rtp.local_addr()?.port(), self.rtcp.local_addr()?.port()))
     }
 
-    /// Gives what comes from `from` to `to`, about `track`. Who had it before has lost its ports to another program of its machine,
+    /// Gives what comes from `from` to `to`, about `track` of `session`. Who had it before has lost its ports to another program of its machine,
     /// and is told.
-    pub(super) fn route(self: &Arc<Self>, from: SocketAddr, track: u8, to: &mpsc::Sender<Heard>) -> Routed {
-        let before = lock(&self.routes).insert(from, Route { track, to: to.clone() });
+    pub(super) fn route(
+        self: &Arc<Self>,
+        from: SocketAddr,
+        track: u8,
+        session: &Arc<Session>,
+        to: &mpsc::Sender<Heard>,
+    ) -> Routed {
+        let route = Route { track, session: session.clone(), to: to.clone() };
+        let before = lock(&self.routes).insert(from, route);
         if let Some(before) = before.filter(|before| !before.to.same_channel(to)) {
             let _ = before.to.try_send(Heard::Displaced);
         }
@@ -145,13 +154,18 @@ async fn listen(socket: Arc<tokio::net::UdpSocket>, routes: Arc<Mutex<HashMap<So
         };
         let (length, from) = received;
         let routes = lock(&routes);
-        if let Some(Route { track, to }) = routes.get(&canonical(from)) {
-            // Reports are repeated; what says that a session is over is not, and finds room.
-            if to.capacity() > KEPT_FREE {
-                let packet = Bytes::copy_from_slice(&datagram[..length]);
-                let _ = to.try_send(Heard::Report { track: *track, packet });
-            }
+        if let Some(Route { track, session, to }) = routes.get(&canonical(from)) {
+            let packet = Bytes::copy_from_slice(&datagram[..length]);
+            tell_report(session, to, Heard::Report { track: *track, packet });
         }
+    }
+}
+
+/// Gives a session's task a report, if there is room for it: reports are repeated. What says that a session is over is not, and room is
+/// kept for it.
+pub(super) fn tell_report(session: &Session, to: &mpsc::Sender<Heard>, report: Heard) {
+    if to.capacity() <= KEPT_FREE || to.try_send(report).is_err() {
+        session.numbers.report_dropped();
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Heard;
 use super::begin::Beginning;
-use super::ends::{DATAGRAM_BYTES, Ends, KEPT_FREE, WAITING};
+use super::ends::{DATAGRAM_BYTES, Ends, WAITING, tell_report};
 use super::feed::{Audience, Feed, Member};
 use crate::outputs::rtsp::bursts::{Laid, Piece};
 use crate::outputs::rtsp::numbers::{Numbers, SessionDrop, SoundSeen, TRACKS};
@@ -147,12 +147,10 @@ impl Seats {
         self.lock().iter().for_each(|seat| seat.session.lost_sound(frames));
     }
 
-    /// Gives what came from `address` to its sessions.
+    /// Gives a report that came from `address` to its sessions.
     fn tell(&self, address: IpAddr, heard: &Heard) {
         for seat in self.lock().iter().filter(|seat| seat.address == address) {
-            if seat.tell.capacity() > KEPT_FREE {
-                let _ = seat.tell.try_send(heard.clone());
-            }
+            tell_report(&seat.session, &seat.tell, heard.clone());
         }
     }
 

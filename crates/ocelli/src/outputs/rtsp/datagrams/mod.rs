@@ -173,7 +173,7 @@ impl Datagrams {
             if let Some(to) = to.get_mut(usize::from(*track)) {
                 *to = Some(destination(*rtp).1);
                 let (from, report_to) = destination(*rtcp);
-                routed.push(ends.route(from, *track, &tell));
+                routed.push(ends.route(from, *track, session, &tell));
                 for (_, report) in told.iter().filter(|(number, _)| number == track) {
                     ends.report(&report_to, report);
                 }

@@ -209,3 +209,20 @@ async fn a_reader_that_loses_a_picture_loses_those_up_to_the_next_key_and_that_i
         "{drops:?}"
     );
 }
+
+#[tokio::test]
+async fn reports_that_nobody_reads_in_time_are_counted_and_leave_room_for_the_end() {
+    let session = session(&Viewers::new(1));
+    let (tell, mut heard) = mpsc::channel(WAITING);
+    for _ in 0..WAITING + 4 {
+        let report = Heard::Report { track: 0, packet: Bytes::from_static(b"x") };
+        super::ends::tell_report(&session, &tell, report);
+    }
+    assert_eq!(session.numbers.reports_dropped(), 8);
+    tell.try_send(Heard::Closed).unwrap();
+    let mut reports = 0;
+    while let Heard::Report { .. } = heard.recv().await.unwrap() {
+        reports += 1;
+    }
+    assert_eq!(reports, WAITING - 4);
+}
