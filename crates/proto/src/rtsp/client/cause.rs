@@ -86,6 +86,11 @@ pub enum Cause {
     /// To an address that is none.
     #[error("{0}: the camera sends to another address, and does not say which")]
     RedirectedNowhere(u16),
+    /// From an encrypted address to one that is not.
+    #[error(
+        "the camera sends from its encrypted address to one without encryption: if that is meant, write rtsp:// yourself"
+    )]
+    Downgraded,
     /// More requests of the camera's than are answered.
     #[error("the camera asks more than {} times in {} s", super::MOST_REQUESTS, super::REQUEST_WINDOW.as_secs())]
     TooManyRequests,
@@ -100,6 +105,7 @@ impl Cause {
             | Self::Authentication(_)
             | Self::NothingSpoken(_)
             | Self::Version
+            | Self::Downgraded
             | Self::Tls => true,
             Self::Refused { status, .. } => matches!(status, 401 | 403 | 404),
             _ => false,

@@ -162,9 +162,11 @@ impl Client {
         if self.redirects > MOST_REDIRECTS {
             return self.close(Cause::Redirects);
         }
+        if self.address.tls() && !next.tls() {
+            return self.close(Cause::Downgraded);
+        }
         // A password is for the host that it was given for, and for no other one that this host names.
-        let is_same =
-            next.host().eq_ignore_ascii_case(self.address.host()) && next.tls() >= self.address.tls();
+        let is_same = next.host().eq_ignore_ascii_case(self.address.host());
         let login = next.login().or(self.address.login().filter(|_| is_same)).cloned();
         if !is_same {
             self.login = LoginState::default();

@@ -158,6 +158,16 @@ fn a_client_goes_where_it_is_sent() {
 }
 
 #[test]
+fn who_wants_encryption_is_sent_nowhere_without_it() {
+    let mut camera = Camera::new("rtsps://u:p@h/front");
+    camera.answer("302 Found", &["Location: rtsps://elsewhere/front"]);
+    assert!(camera.connect().tls, "to another encrypted address");
+    camera.answer("302 Found", &["Location: rtsp://elsewhere/front"]);
+    let closed = camera.closed().unwrap();
+    assert!(closed.starts_with("the camera sends from its encrypted address to one without"), "{closed}");
+}
+
+#[test]
 fn a_client_is_not_sent_around_for_ever() {
     let mut camera = Camera::new("rtsp://h/front");
     for _ in 0..MOST_REDIRECTS {
