@@ -136,9 +136,13 @@ impl Source for RtspSource {
             loop {
                 let tried = self.play(carriers.clone(), out).await;
                 let Tried { ended, carrier } = tried;
-                // Where none was agreed it is the first that was refused.
-                let tried = carriers.iter().position(|tried| Some(*tried) == carrier).unwrap_or(0);
-                let others = Some(tried + 1).filter(|at| ended.is_of_transport && *at < carriers.len());
+                let tried = match carrier {
+                    Some(agreed) => carriers.iter().position(|asked| *asked == agreed),
+                    // None was agreed: it is the first that was refused.
+                    None => Some(0),
+                };
+                let others = tried.map(|tried| tried + 1);
+                let others = others.filter(|at| ended.is_of_transport && *at < carriers.len());
                 let Some(others) = others else { return Err(ended.error) };
                 carriers.drain(..others);
                 tracing::info!(camera = %out.name(), "tries another transport: {}", ended.error.cause());

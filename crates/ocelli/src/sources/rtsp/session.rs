@@ -20,6 +20,8 @@ use crate::sources::tls::Trust;
 
 /// How often the numbers are told when no picture comes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Where nothing is due at all, it is looked again after this time.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// The source ends a little before it is said that it is silent.
 const PART_OF_SILENCE: f64 = 0.98;
 /// How long packets of pictures may come without a whole picture: cameras that save bandwidth have keyframes this far apart.
@@ -158,7 +160,7 @@ impl Session {
                 self.tell(out);
                 return ended;
             }
-            let deadline = self.origin + self.deadline();
+            let deadline = self.origin + self.deadline().min(self.origin.elapsed() + LONGEST_WAIT);
             if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);
             }
