@@ -102,6 +102,7 @@ fn ffmpeg_and_gstreamer_publish_by_every_way_and_are_played() {
         let stats = server.stats_of("cam");
         assert_eq!((&stats["codec"], &stats["sound"]["codec"]), (&codec.into(), &sound.into()), "{line}");
         assert_eq!(stats["network"]["listens"].is_string(), by_udp, "{stats}");
+        assert_eq!(stats["network"]["transport"], if by_udp { "udp" } else { "tcp" }, "{stats}");
         assert_eq!((&stats["dropped"], &stats["network"]["lost"]), (&0.into(), &0.into()), "{line}: {stats}");
         assert!(stats["fps"].as_f64().unwrap() > 5.0, "{line}: {stats}");
         plays(&directory, &address);

@@ -272,7 +272,10 @@ impl<'a> Session<'a> {
         let listens = self.inlets.iter().flatten().find_map(|inlet| inlet.rtp.socket().local_addr().ok());
         let path = self.intake.path(&self.before);
         let sender = path.sender.or(Some(self.from));
-        *self.counted = NetworkPath { listens, sender, strange: path.strange + self.strange, ..path };
+        // The pictures' way: sound may have another.
+        let transport = Some(if self.inlets[0].is_some() { "udp" } else { "tcp" });
+        let strange = path.strange + self.strange;
+        *self.counted = NetworkPath { listens, sender, strange, transport, ..path };
         out.network(*self.counted);
     }
 
