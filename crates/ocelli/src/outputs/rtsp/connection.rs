@@ -47,6 +47,8 @@ enum Over {
     Left,
     #[error("the connection broke: {0}")]
     Broke(#[from] io::Error),
+    #[error("its packets could not be sent: {0}")]
+    Unsendable(io::Error),
     #[error("the client read nothing for {} s", STALLED.as_secs())]
     Stalled,
     #[error("the camera's stream has ended, or is coded otherwise from here on")]
@@ -87,6 +89,7 @@ impl Over {
         match self {
             Self::Left => Ended::Left,
             Self::Broke(error) => Ended::by(error),
+            Self::Unsendable(_) => Ended::Broke,
             Self::Stalled => Ended::Stalled,
             Self::Camera | Self::Unwanted(_) => Ended::Camera,
             Self::Unsent => Ended::Silent,
@@ -425,8 +428,10 @@ impl Driver {
         let Some(playback @ Playback { way: Some(Way::Ready(_)), .. }) = &mut self.playback else {
             return None;
         };
-        let begun = self.stream.local_addr().and_then(|local| playback.send(&self.server, local, self.peer));
-        begun.err().map(Over::Broke)
+        match self.stream.local_addr() {
+            Ok(local) => playback.send(&self.server, local, self.peer).err().map(Over::Unsendable),
+            Err(error) => Some(Over::Broke(error)),
+        }
     }
 
     /// Takes what comes by UDP. Ready when the session is over.
@@ -560,7 +565,8 @@ impl Driver {
             Over::Left | Over::Broke(_) => {}
             // What waits in the kernel would stay there for minutes.
             Over::Stalled => drop(socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))),
-            Over::Camera
+            Over::Unsendable(_)
+            | Over::Camera
             | Over::Unwanted(_)
             | Over::Unsent
             | Over::Displaced

@@ -4,8 +4,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::film;
-use crate::processes::SOON;
+use super::player::Player;
+use crate::processes::{SOON, until};
 use crate::programs::{Running, directory, installed};
+use crate::server::Server;
 
 /// Two players at once, the numbers meanwhile and behind them, and another's player. `$1` is the server. GStreamer leaves a
 /// group with a farewell, which FFmpeg takes for the sender's: so each has the group for itself.
@@ -80,4 +82,21 @@ fn a_group_is_sent_to_once_for_ffmpeg_and_gstreamer_and_ends_with_the_last() {
     // Both together are sent what one is, and reports.
     assert!(left < to_each * 3 / 2, "{left} datagrams for {to_each} packets");
     assert!(sent(&read("quiet_later.snmp")) - sent(&read("quiet.snmp")) < 5);
+}
+
+#[test]
+fn a_group_that_cannot_be_sent_to_is_told_by_its_cause() {
+    let server = Server::configured(
+        "[rtsp_server]\nmulticast = \"239.255.42.0/24\"\nmulticast_interface = \"nosuch0\"\n[listen]\nrtsp = \"127.0.0.1:0\"\n\
+         [cameras]\ncam = \"pattern:?width=160&height=120&fps=10\"\n",
+    );
+    server.until_state("cam", "ready");
+    let mut player = Player::connect(server.rtsp());
+    assert_eq!(player.ask("DESCRIBE", "cam", "").status, 200);
+    assert_eq!(player.ask("SETUP", "cam/trackID=0", "Transport: RTP/AVP;multicast\r\n").status, 200);
+    assert_eq!(player.ask("PLAY", "cam", "").status, 200);
+    assert!(player.closes_within(SOON));
+    until("its cause is told", || server.log().contains("its packets could not be sent"));
+    assert_eq!(server.stats()["rtsp"]["sessions_ended"]["broke"], 1);
+    server.stop();
 }
