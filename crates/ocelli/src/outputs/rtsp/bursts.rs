@@ -145,6 +145,11 @@ impl Laid {
         self.ends.len()
     }
 
+    /// How long they are together, without what stands between them in a connection.
+    pub fn rtp_bytes(&self) -> usize {
+        self.packets.len() - self.packet_count() * PREFIX_BYTES
+    }
+
     /// Where in `packets` each packet stands, without what stands before it.
     pub fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
         let mut start = 0;

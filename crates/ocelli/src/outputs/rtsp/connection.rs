@@ -11,16 +11,13 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ocelli_hub::Want;
-use ocelli_media::TrackId;
-use ocelli_proto::rtp::interleaved::PREFIX_BYTES;
 use ocelli_proto::rtsp::Status;
 use ocelli_proto::rtsp::server::{Answer, Close, Connection, End, Event, Offer, Refusal, Started};
 use tokio::net::TcpStream;
 
-use super::bursts::Laid;
 use super::datagrams::Heard;
 use super::describe::Chosen;
 use super::listen::HalfOpen;
@@ -365,7 +362,9 @@ impl Driver {
         loop {
             match self.outlet.write(&self.stream, &mut self.machine) {
                 Ok(Some(piece)) => {
-                    self.count_sent(&piece);
+                    if let Some(Playback { enrolled, .. }) = &self.playback {
+                        enrolled.got(&piece, piece.packet_count(), piece.rtp_bytes());
+                    }
                     continue;
                 }
                 Ok(None) => {}
@@ -408,19 +407,6 @@ impl Driver {
             self.outlet.begin(piece, channel);
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn count_sent(&self, piece: &Laid) {
-        let Some(Playback { enrolled, way: Some(Way::Within(reader)), .. }) = &self.playback else { return };
-        let (bytes, count) = (piece.packets.len() as u64, piece.packet_count());
-        enrolled.numbers.sent(piece, count, piece.packets.len() - count * PREFIX_BYTES);
-        if piece.track != TrackId::VIDEO.0 {
-            enrolled.viewer.sent_bytes(bytes);
-            return;
-        }
-        let captured = piece.captured.filter(|_| !piece.notice);
-        let latency = captured.and_then(|captured| SystemTime::now().duration_since(captured).ok());
-        enrolled.viewer.sent(bytes, latency, reader.skipped());
     }
 
     /// Sends by UDP what waited until its client had its answer. Why the connection is over, if it is.

@@ -25,6 +25,8 @@ pub(super) struct Reader {
     routes: Vec<Route>,
     alone: bool,
     passed_over: Option<u64>,
+    /// How many were passed over for newer ones, as far as that is counted.
+    skipped: u64,
     sound: SoundSeen,
 }
 
@@ -48,7 +50,8 @@ impl Route {
 impl Reader {
     pub(super) fn new(mut pieces: DerivedReader<Piece>, first: Option<Piece>, routes: Vec<Route>) -> Self {
         pieces.set_slack(SLACK);
-        Self { pieces, first, routes, alone: false, passed_over: None, sound: SoundSeen::default() }
+        let skipped = pieces.skipped();
+        Self { pieces, first, routes, alone: false, passed_over: None, skipped, sound: SoundSeen::default() }
     }
 
     /// Gives back what it reads from.
@@ -104,11 +107,6 @@ impl Reader {
         }
     }
 
-    /// Pictures that were passed over because a newer one was there.
-    pub(super) fn skipped(&self) -> u64 {
-        self.pieces.skipped()
-    }
-
     /// Counts what goes by, and answers on which channel the piece is to be sent, if it is.
     fn take(&mut self, piece: &Piece, session: &Session) -> Option<u8> {
         if piece.alone != self.alone {
@@ -122,8 +120,10 @@ impl Reader {
         if piece.track == TrackId::VIDEO.0 {
             let before = self.passed_over.replace(piece.passed_over).unwrap_or(piece.passed_over);
             let missing = piece.passed_over.saturating_sub(before);
-            if missing > 0 {
-                session.lost(missing, SessionDrop::Behind);
+            let skipped = self.pieces.skipped();
+            let behind = missing + skipped - std::mem::replace(&mut self.skipped, skipped);
+            if behind > 0 {
+                session.lost(behind, SessionDrop::Behind);
             }
         }
         if let Some(left_out) = &piece.left_out {
