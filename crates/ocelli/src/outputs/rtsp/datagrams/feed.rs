@@ -31,7 +31,7 @@ pub(super) const MOST_PATIENCE: Duration = Duration::from_millis(200);
 /// where nobody has asked for more.
 const ROUND_BYTES: usize = 48 << 10;
 const ROUND_APART: Duration = Duration::from_millis(2);
-/// How far the feed may be behind the camera when there is a newer key, in pieces.
+/// How many pictures the feed may be behind the camera when there is a newer key.
 const SLACK: u64 = 48;
 
 /// One that pictures are sent to.
