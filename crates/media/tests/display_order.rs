@@ -1,37 +1,13 @@
 //! In which order x264's and x265's pictures are shown, and how fast, as MP4 says it and as their bytes do.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use ocelli_media::annexb::{AccessUnit, Event, Framer};
 use ocelli_media::{Codec, DisplayOrder};
 
-/// A folder that is removed when the test ends.
-struct Folder(PathBuf);
+mod folder;
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder can be made");
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn run(line: &str) -> String {
-    let mut words = line.split_whitespace();
-    let output =
-        Command::new(words.next().expect("a program")).args(words).output().expect("it is installed");
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
+use folder::{Folder, run};
 
 /// The access units of a film whose MP4 stands in `folder`, with the framer that found them.
 fn units(folder: &Folder, codec: Codec) -> (Vec<AccessUnit>, Framer) {

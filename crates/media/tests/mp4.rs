@@ -1,38 +1,13 @@
 //! MP4 as FFmpeg writes it: as many samples as it finds, at its times, with the same pixels; cut off and damaged.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use bytes::Bytes;
 use ocelli_media::mp4::{Demuxer, Mp4Error, Sample, Step, Unpacked};
 use ocelli_media::{Codec, Track, TrackId, nal_units};
 use proptest::prelude::*;
 
-/// A folder that is removed when the test ends.
-struct Folder(PathBuf);
+mod folder;
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder can be made");
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn run(line: &str) -> String {
-    let mut words = line.split_whitespace();
-    let output =
-        Command::new(words.next().expect("a program")).args(words).output().expect("it is installed");
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
+use folder::{Folder, run};
 
 /// What was read of a file.
 #[derive(Default)]
