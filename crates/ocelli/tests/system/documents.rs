@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::processes::SOON;
 use crate::programs::{Running, as_nobody, python_with_opencv};
 
 /// A page: each block of it stands behind a comment with its test's name.
@@ -72,5 +74,30 @@ impl Block {
             as_nobody(directory, &mut command);
         }
         Running::of(directory, command)
+    }
+}
+
+/// Whether a program that plays has shown a picture: ffplay says how late it is then, VLC has written it.
+fn plays(name: &str, running: &mut Running, directory: &TempDir) -> bool {
+    match name {
+        "vlc" => {
+            std::fs::metadata(directory.path().join("shown.yuv")).is_ok_and(|file| file.len() > 320 * 240)
+        }
+        _ if name.contains("ffplay") => {
+            let said = running.said();
+            said.split('\r').any(|line| line.contains("M-V:") && !line.contains("nan"))
+        }
+        _ => running.has_ended(),
+    }
+}
+
+/// Waits until each has shown pictures, however long the others take.
+pub(crate) fn all_play(directory: &TempDir, mut players: Vec<(&str, Running)>) {
+    let deadline = Instant::now() + SOON;
+    while !players.is_empty() {
+        players.retain_mut(|(name, running)| !plays(name, running, directory));
+        let left: Vec<_> = players.iter().map(|(name, running)| (*name, running.said())).collect();
+        assert!(Instant::now() < deadline, "not shown within {SOON:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

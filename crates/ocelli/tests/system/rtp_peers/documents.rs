@@ -2,14 +2,13 @@
 //! cameras are test patterns, and what shows pictures in a window is replaced by what takes them without one.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::client::size;
-use crate::documents::{Block, Document};
-use crate::processes::{SOON, until};
-use crate::programs::{Running, directory, free_port, installed, python_with_opencv};
+use crate::documents::{Block, Document, all_play};
+use crate::processes::until;
+use crate::programs::{directory, free_port, installed, python_with_opencv};
 use crate::server::Server;
 
 fn block(name: &str, exchanges: &[(&str, &str)]) -> Block {
@@ -59,31 +58,6 @@ fn camera(table: &str, name: &str, target: &str) -> String {
     let name = format!("[cameras.{name}]");
     block(table, &[(DOCUMENTED_CAMERA, PATTERN), ("[cameras.front]", &name), (target_there, target)]).text
         + "\n"
-}
-
-/// Whether a program that plays has shown a picture: ffplay says how late it is then, VLC has written it.
-fn plays(name: &str, running: &mut Running, directory: &TempDir) -> bool {
-    match name {
-        "vlc" => {
-            std::fs::metadata(directory.path().join("shown.yuv")).is_ok_and(|file| file.len() > 320 * 240)
-        }
-        _ if name.contains("ffplay") => {
-            let said = running.said();
-            said.split('\r').any(|line| line.contains("M-V:") && !line.contains("nan"))
-        }
-        _ => running.has_ended(),
-    }
-}
-
-/// Waits until each has shown pictures, however long the others take.
-fn all_play(directory: &TempDir, mut players: Vec<(&str, Running)>) {
-    let deadline = Instant::now() + SOON;
-    while !players.is_empty() {
-        players.retain_mut(|(name, running)| !plays(name, running, directory));
-        let left: Vec<_> = players.iter().map(|(name, running)| (*name, running.said())).collect();
-        assert!(Instant::now() < deadline, "not shown within {SOON:?}: {left:#?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The exchanges by which a receiver's block runs without a window, and ends where it can.

@@ -2,7 +2,6 @@
 //! cameras are GStreamer's or test patterns, and what shows pictures in a window is replaced by what takes them without one.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -12,8 +11,8 @@ use super::matrix::{address_of, serving};
 use super::network::alone;
 use super::players::Program;
 use super::rivals::rival;
-use crate::documents::{Block, Document};
-use crate::processes::{SOON, until};
+use crate::documents::{Block, Document, all_play};
+use crate::processes::until;
 use crate::programs::{Running, directory, free_port, installed, python_with_opencv, run};
 use crate::server::{Server, command};
 
@@ -65,30 +64,6 @@ fn player(name: &str, address: &str) -> Block {
     let mut exchanges = without_window(name);
     exchanges.push((FRONT, address));
     document().block(name, &exchanges)
-}
-
-/// Whether a program that plays has shown a picture: ffplay says how late it is then, VLC has written it.
-fn plays(name: &str, running: &mut Running, directory: &TempDir) -> bool {
-    match name {
-        "vlc" => {
-            std::fs::metadata(directory.path().join("shown.yuv")).is_ok_and(|file| file.len() > 320 * 240)
-        }
-        _ if name.ends_with("ffplay") => {
-            running.said().split('\r').any(|line| line.contains("M-V:") && !line.contains("nan"))
-        }
-        _ => running.has_ended(),
-    }
-}
-
-/// Waits until each has shown pictures, however long the others take.
-fn all_play(directory: &TempDir, mut players: Vec<(&str, Running)>) {
-    let deadline = Instant::now() + SOON;
-    while !players.is_empty() {
-        players.retain_mut(|(name, running)| !plays(name, running, directory));
-        let left: Vec<_> = players.iter().map(|(name, running)| (*name, running.said())).collect();
-        assert!(Instant::now() < deadline, "not shown within {SOON:?}: {left:#?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// A server whose camera `cam` is a film.

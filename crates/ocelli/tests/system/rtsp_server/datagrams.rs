@@ -8,10 +8,10 @@ use ocelli_proto::rtp::Packet;
 use ocelli_proto::rtsp::{Response, Transport};
 
 use super::player::Player;
-use super::{film, with_film};
+use super::with_film;
 use crate::client::request;
 use crate::processes::{self, SOON, until};
-use crate::programs::{Running, directory, installed, run};
+use crate::programs::{Running, directory, installed};
 use crate::server::{Server, command};
 
 /// A client's ports.
@@ -273,36 +273,6 @@ fn packets_travel_by_ipv6_too() {
     ports.rtcp.send_to(&report, SocketAddr::new(server.rtsp().ip(), rtcp)).unwrap();
     until("the report is shown", || server.stats()["viewers"][0]["rtsp"]["reports"] == 1);
     server.stop();
-}
-
-#[test]
-fn ffmpeg_and_gstreamer_play_every_codec_by_udp() {
-    if !installed(&["ffmpeg", "gst-launch-1.0"]) {
-        return;
-    }
-    let directory = directory();
-    for (codec, source, depacketise) in [
-        ("mjpeg", "pattern:?width=320&height=240&fps=25".to_owned(), "rtpjpegdepay ! jpegdec"),
-        ("h264", format!("file:{}?loop=1", film(&directory, "libx264", 25)), "rtph264depay ! avdec_h264"),
-        ("h265", format!("file:{}?loop=1", film(&directory, "libx265", 25)), "rtph265depay ! avdec_h265"),
-    ] {
-        let server = Server::camera(&source);
-        server.until_state("cam", "ready");
-        let url = format!("rtsp://{}/cam", server.rtsp());
-        let said = run(
-            &directory,
-            &format!("ffmpeg -v error -xerror -rtsp_transport udp -i {url} -frames:v 40 -f null -"),
-        );
-        assert_eq!(said, "", "{codec}");
-        run(
-            &directory,
-            &format!(
-                "gst-launch-1.0 -q rtspsrc location={url} protocols=udp latency=0 ! {depacketise} ! identity eos-after=40 ! fakesink"
-            ),
-        );
-        until("both have left", || server.stats()["viewers"].as_array().unwrap().is_empty());
-        server.stop();
-    }
 }
 
 #[test]

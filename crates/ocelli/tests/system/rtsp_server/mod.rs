@@ -12,6 +12,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::processes::until;
 use crate::programs::{directory, installed, run};
 use crate::server::Server;
 
@@ -47,6 +48,16 @@ fn with_film(directory: &TempDir, group: u32) -> Server {
 
 #[test]
 fn ffmpeg_and_gstreamer_play_every_codec() {
+    every_codec_is_played(&["tcp", "http"], "tcp");
+}
+
+#[test]
+fn ffmpeg_and_gstreamer_play_every_codec_by_udp() {
+    every_codec_is_played(&["udp"], "udp");
+}
+
+/// FFmpeg plays each codec by these transports, and GStreamer by its own; then nobody watches any more.
+fn every_codec_is_played(transports: &[&str], protocol: &str) {
     if !installed(&["ffmpeg", "gst-launch-1.0"]) {
         return;
     }
@@ -59,7 +70,7 @@ fn ffmpeg_and_gstreamer_play_every_codec() {
         let server = Server::camera(&source);
         server.until_state("cam", "ready");
         let url = format!("rtsp://{}/cam", server.rtsp());
-        for transport in ["tcp", "http"] {
+        for transport in transports {
             let said = run(
                 &directory,
                 &format!(
@@ -71,9 +82,10 @@ fn ffmpeg_and_gstreamer_play_every_codec() {
         run(
             &directory,
             &format!(
-                "gst-launch-1.0 -q rtspsrc location={url} protocols=tcp latency=0 ! {depacketise} ! identity eos-after=40 ! fakesink"
+                "gst-launch-1.0 -q rtspsrc location={url} protocols={protocol} latency=0 ! {depacketise} ! identity eos-after=40 ! fakesink"
             ),
         );
+        until("all have left", || server.stats()["viewers"].as_array().unwrap().is_empty());
         server.stop();
     }
 }
