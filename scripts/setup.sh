@@ -94,13 +94,14 @@ want_test_peers() {
   want ip 'have ip || [ -x /sbin/ip ]' iproute2 iproute iproute2 -
   want unshare 'have unshare' util-linux util-linux util-linux -
   if [ "$(uname -m)" != x86_64 ]; then
-    say "the camera driver's test boots an x86-64 kernel and is left out on $(uname -m)"
+    say "the tests of the camera driver and of bad networks boot an x86-64 kernel and are left out on $(uname -m)"
     return 0
   fi
   want "qemu" 'have qemu-system-x86_64' qemu-system-x86 qemu-system-x86-core qemu-system-x86 -
   want "a kernel with the vivid camera driver" 'kernel_found' "$(kernel_package)" kernel-modules-extra linux -
   want cpio 'have cpio' cpio cpio cpio -
   want "a static busybox" 'busybox_found' busybox-static busybox busybox -
+  want tc 'have tc || [ -x /sbin/tc ]' iproute2 iproute-tc iproute2 -
   want v4l2-ctl 'have v4l2-ctl' v4l-utils v4l-utils v4l-utils -
   want kmod 'have modprobe || [ -x /sbin/modprobe ]' kmod kmod kmod -
   want xz 'have xz' xz-utils xz xz -

@@ -1,25 +1,27 @@
 #!/bin/sh
-# Boots Debian's kernel with its virtual camera driver (vivid) under plain emulation, and runs a script inside.
+# Boots Debian's kernel with some of its modules under plain emulation, and runs a script inside.
 #
-#   tests/guest/boot.sh SCRIPT PROGRAM...
+#   MODULES="vivid" tests/guest/boot.sh SCRIPT PROGRAM...
 #
-# SCRIPT runs as /check.sh with busybox as its shell and every tool it needs; each PROGRAM is in the guest's /bin with
-# its shared libraries. What the guest prints comes out of standard output; the guest is stopped after 170 s.
+# SCRIPT runs as /check.sh with busybox as its shell, lib.sh beside it, and every tool it needs; each PROGRAM is in the
+# guest's /bin with its shared libraries, and so is each other file that is named. What the guest prints comes out of
+# standard output; the guest is stopped after 170 s.
 # Needs: qemu-system-x86, linux-image-amd64, busybox-static, cpio, kmod.
 set -eu
 
 script=$1
 shift
+: "${MODULES:?which modules of the kernel are to be there}"
 
 kernel=
 for modules in $(ls -d /lib/modules/* | sort -V); do
     version=${modules##*/}
-    if [ -r "/boot/vmlinuz-$version" ] && modprobe -S "$version" --show-depends vivid >/dev/null 2>&1; then
+    if [ -r "/boot/vmlinuz-$version" ] && modprobe -S "$version" -a --show-depends $MODULES >/dev/null 2>&1; then
         kernel=$version
     fi
 done
 if [ -z "$kernel" ]; then
-    echo "no readable kernel in /boot has the module vivid: install linux-image-amd64" >&2
+    echo "no readable kernel in /boot has these modules ($MODULES): install linux-image-amd64" >&2
     exit 1
 fi
 
@@ -30,20 +32,22 @@ mkdir -p "$root/files/bin" "$root/files/modules" "$root/files/dev" "$root/files/
 cd "$root/files"
 
 cp "$(command -v busybox)" bin/busybox
-cp "$OLDPWD/$script" check.sh 2>/dev/null || cp "$script" check.sh
+case $script in /*) ;; *) script=$OLDPWD/$script ;; esac
+cp "$script" check.sh
+cp "${script%/*}/lib.sh" lib.sh
 
 for program in "$@"; do
     case $program in /*) ;; *) program=$OLDPWD/$program ;; esac
     cp "$program" bin/
     strip "bin/${program##*/}" 2>/dev/null || true
-    ldd "$program" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
+    ldd "$program" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
         mkdir -p ".${library%/*}"
         cp -L "$library" ".$library"
     done
 done
 
 # In the order in which they have to be loaded.
-modprobe -S "$kernel" --show-depends vivid | sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r module; do
+modprobe -S "$kernel" -a --show-depends $MODULES | sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r module; do
     name=${module##*/}
     case $name in
     *.xz) xz -dc "$module" >"modules/${name%.xz}" ;;

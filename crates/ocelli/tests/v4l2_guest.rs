@@ -3,11 +3,11 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+mod guest;
 
 const CHECKS: [&str; 29] = [
     "devices",
@@ -55,27 +55,8 @@ const BARS: [[u8; 3]; 8] = [
 
 #[test]
 fn a_kernels_own_camera_driver() {
-    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guest");
-    let controls = Command::new("sh").args(["-c", "command -v v4l2-ctl"]).output().unwrap();
-    let controls = String::from_utf8(controls.stdout).unwrap();
-    assert!(!controls.trim().is_empty(), "v4l2-ctl is not installed (package v4l-utils)");
-    let output = Command::new(guest.join("boot.sh"))
-        .arg(guest.join("check-v4l2.sh"))
-        .args([env!("CARGO_BIN_EXE_ocelli"), controls.trim()])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let readable = || -> String {
-        let lines = printed.lines().filter(|line| !line.starts_with("JPEG "));
-        format!("{}\n{errors}", lines.collect::<Vec<_>>().join("\n"))
-    };
-    assert!(printed.contains("guest: done"), "the guest did not finish:\n{}", readable());
-    for check in CHECKS {
-        assert!(printed.lines().any(|line| line == format!("PASS {check}")), "{check}:\n{}", readable());
-    }
-    assert!(!printed.contains("FAIL"), "{}", readable());
+    let controls = guest::installed("v4l2-ctl", "v4l-utils");
+    let printed = guest::run("vivid", "check-v4l2.sh", &[&controls], &CHECKS);
     colours_are_right(&printed);
 }
 
