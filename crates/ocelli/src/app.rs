@@ -203,8 +203,19 @@ impl CameraEntry {
         // Those that end go first: one that begins may want a port of theirs.
         drop((stay, end));
         pushes.extend(planned.into_iter().map(|(target, running, before)| {
-            let start = || Push::start(self.stream(), target, self.rtp, &self.pixels, before.as_deref());
-            running.unwrap_or_else(|| Arc::new(start()))
+            running.unwrap_or_else(|| {
+                // Whoever names targets has checked that the camera has their variants.
+                let shape =
+                    target.asked(&self.pixel_options).map_or(self.pixel_options.shape, |asked| asked.exact);
+                Arc::new(Push::start(
+                    self.stream(),
+                    target,
+                    &shape,
+                    self.rtp,
+                    &self.pixels,
+                    before.as_deref(),
+                ))
+            })
         }));
     }
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use ocelli::outputs::rtp::{Push, PushAddress, RtpOptions};
-use ocelli::variants::{Pixels, Rules};
+use ocelli::variants::{Pixels, Rules, Shape};
 use ocelli_hub::{Bounds, Publisher, Stream};
 use ocelli_media::{Codec, Frame, MediaTime, Track, TrackId};
 
@@ -74,7 +74,10 @@ fn allocations(codec: Codec, data: &Bytes, targets: usize) -> f64 {
         let start = |socket: &UdpSocket| {
             socket.set_nonblocking(true).unwrap();
             let text = format!("rtp://{}?mtu=1000", socket.local_addr().unwrap());
-            Push::start(&stream, PushAddress::parse(&text).unwrap(), RtpOptions::default(), &recoder, None)
+            {
+                let address = PushAddress::parse(&text).unwrap();
+                Push::start(&stream, address, &Shape::default(), RtpOptions::default(), &recoder, None)
+            }
         };
         let pushes: Vec<Push> = sockets.iter().map(start).collect();
         let mut datagram = [0; 2048];

@@ -240,8 +240,8 @@ fn one_camera(
         let problem = Problem::new(Some(place), path.clone(), "the key `source` is missing");
         reader.problems.push(problem.expected("source = \"…\", such as \"v4l2:///dev/video0\""));
     }
-    let push = pushes(&section, reader);
     let pixels = pixels::read(&section, value, reader);
+    let push = pushes(&section, &pixels, reader);
     let source = source?;
     let mut camera = CameraConfig {
         options: options(&section, is_rtsp(&source.text)),
@@ -393,11 +393,15 @@ fn rtsp(section: &Section, reader: &mut Reader<'_>) -> RtspOptions {
 }
 
 /// The `push` addresses of a camera. What is wrong with them is left with `reader`.
-fn pushes(section: &Section, reader: &mut Reader<'_>) -> Vec<PushAddress> {
+fn pushes(section: &Section, pixels: &PixelOptions, reader: &mut Reader<'_>) -> Vec<PushAddress> {
     let path = format!("{}.push", section.path);
     let mut targets: Vec<PushAddress> = Vec::new();
     for text in section.texts("push") {
         let Some(target) = push(&path, text, reader) else { continue };
+        if let Err(error) = target.asked(pixels) {
+            let problem = Problem::new(Some(text.place), path.clone(), error.to_string());
+            reader.problems.push(problem.expected(error.expected().trim_start_matches("expected ")));
+        }
         if targets.contains(&target) {
             let problem =
                 Problem::new(Some(text.place), path.clone(), format!("{target} stands there twice"));

@@ -54,6 +54,11 @@ pub(super) async fn camera(
     let known: Vec<PushAddress> = camera.pushes().iter().map(|push| push.address().clone()).collect();
     let change = Change::parse(&body, &known)?;
     if let Some(targets) = change.push {
+        for (index, target) in targets.iter().enumerate() {
+            target.asked(camera.pixel_options()).map_err(|error| {
+                ApiError::bad_parameter(format!("`push[{index}]`: {error}"), error.expected())
+            })?;
+        }
         let shown: Vec<&str> = targets.iter().map(PushAddress::label).collect();
         tracing::info!(camera = %camera.name(), %peer, targets = ?shown, "RTP push: targets changed");
         camera.set_push(targets);

@@ -59,7 +59,7 @@ fn answer(camera: &CameraEntry, query: &SdpQuery) -> Result<Response, ApiError> 
         let error = format!("the pictures of `{name}` are not sent to {}: {why}", push.address().label());
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     }
-    let tracks = camera.stream().stats().tracks;
+    let tracks = push.stream().and_then(|stream| stream.stats().tracks);
     let Some(medium) = tracks.as_ref().and_then(|tracks| medium(video_track(tracks)?, &push, target)) else {
         let error = format!("how the pictures of `{name}` are coded is not known yet");
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));

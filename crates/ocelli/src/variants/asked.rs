@@ -50,8 +50,10 @@ impl BadAddress {
     pub fn expected(&self) -> String {
         match self {
             Self::Parameter(bad) => format!("expected {}", bad.expected),
-            Self::Variant { known, .. } if known.is_empty() => "the camera has no variants".to_owned(),
-            Self::Variant { known, .. } => format!("the variants are: {}", known.join(", ")),
+            Self::Variant { known, .. } if known.is_empty() => {
+                "expected none: the camera has no variants".to_owned()
+            }
+            Self::Variant { known, .. } => format!("expected one of {}", known.join(", ")),
             Self::Twice(_) => "expected once".to_owned(),
         }
     }
@@ -182,9 +184,9 @@ mod tests {
     fn what_cannot_be_is_named_with_what_can() {
         let unknown = read("variant=tiny").unwrap_err();
         assert_eq!(unknown.to_string(), "there is no variant `tiny`");
-        assert_eq!(unknown.expected(), "the variants are: small, film");
+        assert_eq!(unknown.expected(), "expected one of small, film");
         let none = Asked::read_query(&PixelOptions::default(), Some("variant=x")).unwrap_err();
-        assert_eq!(none.expected(), "the camera has no variants");
+        assert_eq!(none.expected(), "expected none: the camera has no variants");
         assert_eq!(read("width=1&width=2").unwrap_err().to_string(), "`width` is there twice");
         let wide = read("width=-1").unwrap_err();
         assert_eq!((wide.to_string(), wide.expected()), ("width=-1".into(), "expected 16 to 8192".into()));

@@ -90,6 +90,22 @@ fn mistakes_in_variants_are_told_by_line() {
 }
 
 #[test]
+fn a_target_may_ask_for_a_variant_that_there_is() {
+    let file = |variant: &str| {
+        format!(
+            "[cameras.a]\nsource = \"pattern:\"\npush = \"rtp://h:1?variant={variant}\"\n[cameras.a.variants.small]\nwidth = 64\n"
+        )
+    };
+    let config = loaded(&file("small"));
+    let camera = &config.cameras[0];
+    assert_eq!(camera.push[0].asked(&camera.pixels).unwrap().exact.width, Some(64));
+    assert_eq!(
+        refused(&file("tiny")),
+        "cameras.toml:3:8: cameras.a.push: there is no variant `tiny`; expected one of small"
+    );
+}
+
+#[test]
 fn what_a_variant_says_for_nothing_is_warned_about() {
     let config = loaded(
         "[cameras.a]\nsource = \"pattern:\"\n[cameras.a.variants.same]\n\

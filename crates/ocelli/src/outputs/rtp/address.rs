@@ -4,8 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use crate::config::PixelOptions;
 use crate::sources::{SourceUrl, SpecError, hide_user};
 use crate::udp::{Interface, PairOptions};
+use crate::variants::{Asked, BadAddress, Shape};
 
 /// Whole IP packets of this length pass Ethernet, and most tunnels over it.
 const USUAL_MTU: u16 = 1400;
@@ -29,6 +31,15 @@ const PARAMETERS: &[&str] = &[
     "min_fps",
     "min_quality",
     "rtcp",
+    "variant",
+    "width",
+    "height",
+    "quality",
+    "fps",
+    "codec",
+    "bitrate",
+    "rotate",
+    "flip",
 ];
 
 /// A target of a camera's pictures. What it says was checked; two that say the same are equal.
@@ -53,6 +64,8 @@ pub struct PushAddress {
     pub min_quality: Option<u8>,
     /// Whether reports are sent and listened to (RFC 3550 section 6).
     pub rtcp: bool,
+    /// What is asked of the pictures: names and values of [`PARAMETERS`](crate::variants::PARAMETERS).
+    asks: Vec<(String, String)>,
 }
 
 impl PushAddress {
@@ -69,6 +82,14 @@ impl PushAddress {
         let url = SourceUrl::parse(text)?;
         let (host, port) = host_and_port(url.path()).map_err(|why| wrong(&format!(": {why}")))?;
         url.only(PARAMETERS)?;
+        let asks: Vec<(String, String)> = url
+            .parameters()
+            .iter()
+            .filter(|(name, _)| crate::variants::PARAMETERS.contains(&name.as_str()))
+            .cloned()
+            .collect();
+        Shape::parse(pairs(&asks))
+            .map_err(|bad| SpecError::new(format!("{bad}: expected {}", bad.expected)))?;
         let local_port = number(&url, "local_port", 0..=65_534)?.filter(|port| *port > 0);
         Ok(Self {
             host,
@@ -86,8 +107,17 @@ impl PushAddress {
             min_fps: number(&url, "min_fps", 1..=1000)?,
             min_quality: number(&url, "min_quality", 1..=100)?,
             rtcp: url.flag("rtcp")?.unwrap_or(true),
+            asks,
             shown,
         })
+    }
+
+    /// What it asks of the pictures of a camera with `options`.
+    ///
+    /// # Errors
+    /// It names a variant that the camera has not, or says something twice.
+    pub fn asked(&self, options: &PixelOptions) -> Result<Asked, BadAddress> {
+        Asked::read(options, pairs(&self.asks))
     }
 
     /// The same, shown as `shown`: with the names of variables in the place of their values.
@@ -139,6 +169,10 @@ impl fmt::Debug for PushAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.shown, f)
     }
+}
+
+fn pairs(asks: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> + Clone {
+    asks.iter().map(|(name, value)| (&**name, &**value))
 }
 
 /// `host:port` or `[address]:port`. An error says what is wrong with it.
@@ -241,6 +275,21 @@ mod tests {
         assert_eq!(address.pace_bits_per_second, Some(2_000_000));
         assert_eq!((address.min_fps, address.min_quality, address.rtcp), (Some(5), Some(40), false));
         assert_eq!(address.label(), "192.168.1.100:5000");
+    }
+
+    #[test]
+    fn other_pictures_than_the_cameras_own_may_be_asked_for() {
+        let small = Shape { height: Some(480), ..Shape::default() };
+        let options =
+            PixelOptions { variants: vec![("small".parse().unwrap(), small)], ..PixelOptions::default() };
+        let asked = |text: &str| parsed(text).asked(&options).map(|asked| asked.exact.to_string());
+        assert_eq!(asked("rtp://h:1?codec=h264&width=641&dscp=46").unwrap(), "codec=h264&width=641");
+        assert_eq!(asked("rtp://h:1?variant=small&fps=7").unwrap(), "height=480&fps=7");
+        assert_eq!(asked("rtp://h:1?mtu=700").unwrap(), "");
+        assert_eq!(asked("rtp://h:1?variant=tiny").unwrap_err().to_string(), "there is no variant `tiny`");
+        assert!(asked("rtp://h:1?fps=7&fps=8").is_err());
+        let wrong = PushAddress::parse("rtp://h:1?quality=9000").unwrap_err().to_string();
+        assert_eq!(wrong, "quality=9000: expected 1 to 100");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod tests;
 mod timeline;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use ocelli_hub::Stream;
 use ocelli_proto::rtcp::adapt::Bounds;
@@ -37,8 +37,8 @@ pub use bursts::{Burst, Done, Outcome, Reencode, RtpBursts, RtpPicture, usual_pa
 pub use stats::{PushDrop, PushFeedback, PushState, PushStats};
 pub use timeline::Timeline;
 
-use crate::variants::Pixels;
-use target::{Heir, Target};
+use crate::variants::{Pixels, Shape, Shaped};
+use target::{Heir, Shaping, Target};
 
 /// What holds for every target that does not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,42 +61,47 @@ impl Default for RtpOptions {
 pub struct Push {
     address: PushAddress,
     stats: Arc<PushStats>,
+    shaped: Arc<OnceLock<Shaped>>,
     task: AbortHandle,
     heir: Heir,
 }
 
 impl Push {
-    /// Starts sending the pictures of `stream` to `address`, those that RTP cannot carry through `recoder` if `options` allow
-    /// it. Counts as one who watches. With `before` it takes that one's place, which [may become](Self::may_become) it: the
+    /// Starts sending the pictures of `stream` to `address`, in `shape`: what has to be made of them, and those that RTP cannot
+    /// carry if `options` allow it, through `pixels`. Counts as one who watches. With `before` it takes that one's place, which [may become](Self::may_become) it: the
     /// stream goes on with its numbers.
     ///
     /// Must be called within a tokio runtime.
     pub fn start(
         stream: &Arc<Stream>,
         address: PushAddress,
+        shape: &Shape,
         options: RtpOptions,
-        recoder: &Pixels,
+        pixels: &Pixels,
         before: Option<&Self>,
     ) -> Self {
         let ssrc = before.map(|before| before.stats.ssrc()).or(address.ssrc);
         let stats = PushStats::new(ssrc.unwrap_or_else(|| fastrand::u32(..)));
         let heir = Heir::default();
-        let recoder = (options.reencode == Reencode::Auto).then(|| recoder.clone());
+        let recoder = (options.reencode == Reencode::Auto).then(|| pixels.clone());
+        let shaped = Arc::<OnceLock<Shaped>>::default();
+        let (camera, pixels) = (stream.clone(), pixels.clone());
+        let shaping = Shaping { camera, shape: *shape, pixels, shaped: shaped.clone() };
         let bounds = Bounds {
             min_fps: address.min_fps.unwrap_or(options.min_fps).into(),
             min_quality: address.min_quality.or(options.min_quality).filter(|_| recoder.is_some()),
         };
         let target = Target::new(
-            stream.clone(),
             address.clone(),
             bounds,
+            shaping,
             recoder,
             stats.clone(),
             heir.clone(),
             before.map(Self::end),
         );
         let task = tokio::spawn(target.run()).abort_handle();
-        Self { address, stats, task, heir }
+        Self { address, stats, shaped, task, heir }
     }
 
     /// Whether for its receivers one with `address` would be the same stream: sent there too, and with the same number.
@@ -117,6 +122,11 @@ impl Push {
     /// Where it sends to.
     pub fn address(&self) -> &PushAddress {
         &self.address
+    }
+
+    /// What is sent; `None` while there is no place for another encoder.
+    pub fn stream(&self) -> Option<&Arc<Stream>> {
+        self.shaped.get().map(Shaped::stream)
     }
 
     /// Its numbers.

@@ -1,7 +1,7 @@
 //! The task of one target: takes the newest picture's packets, gives them the target's own numbers, sends them.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ocelli_hub::{DerivedReader, Next, Stream, Want};
@@ -17,11 +17,13 @@ use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
 use super::timeline::Splice;
 use crate::udp::OwnSsrc;
-use crate::variants::Pixels;
+use crate::variants::{Pixels, Shape, Shaped, Unshaped};
 
 /// A full socket is waited for as long as pictures are apart, within these bounds.
 const LEAST_PATIENCE: Duration = Duration::from_millis(5);
 const MOST_PATIENCE: Duration = Duration::from_millis(200);
+/// Between two tries of a target for whose pictures there is no encoder.
+const NO_PLACE: Duration = Duration::from_secs(5);
 
 /// What a target leaves to one that takes its place: for the receivers it is one stream.
 pub(super) struct Legacy {
@@ -36,9 +38,33 @@ pub(super) struct Legacy {
 /// Where a target that ends leaves its legacy. Empty: nobody takes its place, and it says farewell.
 pub(super) type Heir = Arc<Mutex<Option<oneshot::Sender<Legacy>>>>;
 
+/// The pictures that are to be sent.
+pub(super) struct Shaping {
+    /// The camera's own.
+    pub(super) camera: Arc<Stream>,
+    /// What is asked of them.
+    pub(super) shape: Shape,
+    pub(super) pixels: Pixels,
+    /// They, as soon as there is a place for what makes them.
+    pub(super) shaped: Arc<OnceLock<Shaped>>,
+}
+
+impl Shaping {
+    /// The stream to be sent.
+    fn stream(&self) -> Result<Arc<Stream>, Unshaped> {
+        if let Some(shaped) = self.shaped.get() {
+            return Ok(shaped.stream().clone());
+        }
+        let shaped = self.pixels.shaped(&self.shape)?;
+        Ok(self.shaped.get_or_init(|| shaped).stream().clone())
+    }
+}
+
 pub(super) struct Target {
     address: PushAddress,
+    shaping: Shaping,
     recoder: Option<Pixels>,
+    /// What is sent, or the camera's own pictures while that cannot be.
     stream: Arc<Stream>,
     stats: Arc<PushStats>,
     /// Dropped before `link`: who finds RTP's port free finds RTCP's free too.
@@ -85,9 +111,9 @@ struct Seen {
 
 impl Target {
     pub(super) fn new(
-        stream: Arc<Stream>,
         address: PushAddress,
         bounds: Bounds,
+        shaping: Shaping,
         recoder: Option<Pixels>,
         stats: Arc<PushStats>,
         heir: Heir,
@@ -96,6 +122,7 @@ impl Target {
         // Whether it is IPv4 or IPv6 that takes its share of each packet shows when a name is looked up.
         let guess = address.host().parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let packet_bytes = address.packet_bytes((guess, 0).into());
+        let stream = shaping.stream().unwrap_or_else(|_| shaping.camera.clone());
         Self {
             link: Link::new(&address),
             pictures: subscribe(&stream, packet_bytes, recoder.as_ref(), None),
@@ -115,6 +142,7 @@ impl Target {
             heir,
             inherits,
             address,
+            shaping,
             recoder,
             stream,
             stats,
@@ -131,6 +159,7 @@ impl Target {
                 self.inherit(legacy);
             }
         }
+        self.have_pictures().await;
         loop {
             tokio::select! {
                 change = self.link.change() => self.changed(change),
@@ -141,6 +170,22 @@ impl Target {
                     // The camera sends its viewers away; this one comes back for the next picture.
                     Err(_) => self.subscribe(self.packet_bytes),
                 },
+            }
+        }
+    }
+
+    /// Waits until there is a place for what makes the pictures that were asked for.
+    async fn have_pictures(&mut self) {
+        while self.shaping.shaped.get().is_none() {
+            match self.shaping.stream() {
+                Ok(stream) => {
+                    self.stream = stream;
+                    self.subscribe(self.packet_bytes);
+                }
+                Err(error) => {
+                    self.down(&error.to_string().into());
+                    tokio::time::sleep(NO_PLACE).await;
+                }
             }
         }
     }

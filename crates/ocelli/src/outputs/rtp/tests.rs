@@ -58,6 +58,7 @@ async fn h264_begins_at_a_keyframe_and_goes_on_with_every_frame() {
     let push = Push::start(
         &stream,
         address,
+        &Shape::default(),
         RtpOptions::default(),
         &Pixels::with_program(stream.clone(), "/none".into(), Rules::default()),
         None,
@@ -94,6 +95,7 @@ async fn behind_a_damaged_picture_of_h264_nothing_goes_out_up_to_the_next_keyfra
     let push = Push::start(
         &stream,
         address,
+        &Shape::default(),
         RtpOptions::default(),
         &Pixels::with_program(stream.clone(), "/none".into(), Rules::default()),
         None,
@@ -117,6 +119,7 @@ async fn sound_between_the_pictures_is_not_pushed() {
     let push = Push::start(
         &stream,
         address,
+        &Shape::default(),
         RtpOptions::default(),
         &Pixels::with_program(stream.clone(), "/none".into(), Rules::default()),
         None,
