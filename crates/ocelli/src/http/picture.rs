@@ -142,7 +142,11 @@ struct Watched {
 impl Watched {
     fn new(camera: &CameraEntry, asked: &Asked) -> Result<Self, Unshaped> {
         let source = codec_of(camera);
-        let (shaped, thinned) = camera.shaped_but_for_rate(&asked.shape)?;
+        let (shaped, thinned) = match source {
+            // Most likely it gives JPEGs; these parts end if it does not.
+            None if is_own(asked) => (camera.shaped(&Shape::default())?, asked.shape.fps),
+            _ => camera.shaped_but_for_rate(&asked.shape)?,
+        };
         let parts = shaped.stream().derive(&MjpegParts, Want::Latest);
         // Leaving pictures out costs nothing, so the rate need not be one of few.
         let fps = thinned.and(asked.exact.fps).map(|fps| fps.per_second());
