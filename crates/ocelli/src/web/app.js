@@ -34,7 +34,7 @@ function onAnswer(answer, clockOffsetMs) {
   notice.hidden = true;
   placeCards(answer.cameras.map((camera) => camera.name));
   for (const camera of answer.cameras) {
-    cards.get(camera.name)?.update(camera, answer.rtsp_port);
+    cards.get(camera.name)?.update(camera);
     tellNews(camera.name, camera.state, camera.cause);
   }
   const lost = answer.cameras.filter((camera) => camera.state === "lost").length;

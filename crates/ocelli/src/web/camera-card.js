@@ -43,8 +43,6 @@ export class CameraCard extends HTMLElement {
   visible = false;
   /** @type {Camera | null} */
   #camera = null;
-  /** @type {number | null} */
-  #rtspPort = null;
   /** @type {Reader | null} */
   #reader = null;
   /** A picture has been drawn, which stays when the stream ends. */
@@ -77,13 +75,7 @@ export class CameraCard extends HTMLElement {
 
   /** Whether there is anything to ask the server for. */
   get watchable() {
-    return this.#camera !== null && this.#camera.state !== "disabled" && !this.#foreign;
-  }
-
-  /** Its pictures are of a kind that only players show, as far as is known. */
-  get #foreign() {
-    const codec = this.#camera?.codec ?? null;
-    return codec !== null && codec !== "mjpeg";
+    return this.#camera !== null && this.#camera.state !== "disabled";
   }
 
   /** Replaces what brings the picture. @param {Reader | null} reader */
@@ -95,10 +87,9 @@ export class CameraCard extends HTMLElement {
     this.render();
   }
 
-  /** @param {Camera} camera @param {number | null} rtspPort */
-  update(camera, rtspPort) {
+  /** @param {Camera} camera */
+  update(camera) {
     this.#camera = camera;
-    this.#rtspPort = rtspPort;
     const { figures, status } = this.#reader ?? {};
     const silentMs = Date.now() - (figures?.shownAt ?? Number.NaN);
     const due = camera.state === "ready" && camera.fps > 0.5 && (camera.picture_age_seconds ?? 99) < 2;
@@ -139,8 +130,7 @@ export class CameraCard extends HTMLElement {
 
   /** What stands in a picture's place. @param {Camera} camera */
   #emptiness(camera) {
-    if (camera.state === "disabled") return "Switched off in the configuration";
-    return this.#foreign ? "Watch it with a player" : "Waiting for a picture";
+    return camera.state === "disabled" ? "Switched off in the configuration" : "Waiting for a picture";
   }
 
   /** @param {string} name */
@@ -170,7 +160,6 @@ export class CameraCard extends HTMLElement {
         return { tone: "busy", label: "Starting", detail: camera.cause ? `Before: ${sentence(camera.cause)}` : null };
       default:
     }
-    if (this.#foreign) return { tone: camera.state === "ready" ? "good" : "quiet", label: "By RTSP", detail: this.#players(camera) };
     if (status?.state === "waiting") {
       const seconds = Math.max(1, Math.ceil(((status.retryAt ?? 0) - Date.now()) / 1000));
       return { tone: "busy", label: "Reconnecting", detail: `${sentence(status.cause ?? "The stream broke off")} Next try in ${seconds} s.` };
@@ -182,14 +171,6 @@ export class CameraCard extends HTMLElement {
     if (camera.state === "idle") return { tone: "quiet", label: "Idle", detail: null };
     const detail = camera.note ? sentence(camera.note) : null;
     return this.live ? { tone: "good", label: "Live", detail } : { tone: "quiet", label: "Ready", detail };
-  }
-
-  /** Where players find it. @param {Camera} camera */
-  #players(camera) {
-    const kind = format.codec(camera.codec);
-    if (this.#rtspPort === null) return `Its pictures are ${kind}, which this page cannot show. RTSP is off: \`rtsp\` in \`[listen]\` of the configuration.`;
-    const host = location.hostname || "localhost";
-    return `Its pictures are ${kind}, which this page cannot show. Watch it by RTSP: rtsp://${host}:${this.#rtspPort}/${encodeURIComponent(camera.name)}`;
   }
 
   /** @param {Camera} camera @returns {Record<keyof typeof FIGURES, string>} */
