@@ -47,8 +47,3 @@ export function duration(seconds) {
 export function counted(count, singular) {
   return `${count} ${singular}${count === 1 ? "" : "s"}`;
 }
-
-/** @param {string | null} name a codec as the server calls it */
-export function codec(name) {
-  return { h264: "H.264", h265: "H.265", mjpeg: "JPEG" }[name ?? ""] ?? UNKNOWN;
-}
