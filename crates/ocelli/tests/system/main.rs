@@ -4,6 +4,7 @@
 //! machine.
 #![allow(clippy::unwrap_used)] // helpers of tests fail a test by panicking
 
+mod asked;
 mod camera_faults;
 mod changes;
 mod client;

@@ -21,7 +21,8 @@ const PLAYERS: [&str; 5] = ["ffplay", "ffmpeg", "gstreamer", "opencv", "vlc"];
 /// Files of others that take it.
 const OTHERS: [&str; 3] = ["mediamtx", "go2rtc", "frigate"];
 /// The rest.
-const MORE: [&str; 8] = [
+const MORE: [&str; 9] = [
+    "other-codec-ffplay",
     "server",
     "multicast",
     "multicast-ffplay",
@@ -86,6 +87,18 @@ fn what_the_page_plays_with_shows_a_camera() {
     for file in ["front.mkv", "front.png"] {
         assert!(std::fs::metadata(directory.path().join(file)).unwrap().len() > 1000, "{file}");
     }
+    server.stop();
+}
+
+#[test]
+fn what_the_page_plays_a_webcam_with_as_h264_shows_it() {
+    if !installed(&["ffplay"]) {
+        return;
+    }
+    let directory = directory();
+    let server = Server::camera("pattern:?width=320&height=240&fps=25");
+    let name = "other-codec-ffplay";
+    all_play(&directory, vec![(name, player(name, &address_of(&server, "cam")).start(&directory))]);
     server.stop();
 }
 

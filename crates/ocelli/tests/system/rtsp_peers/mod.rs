@@ -11,6 +11,7 @@ mod loss;
 mod lossy;
 mod matrix;
 mod network;
+mod other_codecs;
 mod players;
 mod rivals;
 mod sound;
