@@ -125,7 +125,7 @@ impl Floor {
     fn new() -> Self {
         let mut compressor = Compressor::new().expect("memory");
         compressor.set_quality(80).expect("in range");
-        let decoder = StreamDecoder::new(Input::H264).expect("libavcodec");
+        let decoder = StreamDecoder::new(Input::H264, &[]).expect("libavcodec");
         Self { decoder, compressor, out: vec![0; 8 << 20] }
     }
 

@@ -1,7 +1,8 @@
-//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…]`.
+//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…] [--decoders NAME,…]`.
 //!
 //! The camera's name is for those who look at a list of processes. Anything else is an error.
 
+use crate::decode::{Device, UnknownDevice};
 use crate::h264::{Kind, UnknownEncoder};
 
 /// The arguments, read.
@@ -9,6 +10,8 @@ use crate::h264::{Kind, UnknownEncoder};
 pub(crate) struct Arguments {
     /// Encoders of H.264, in the order in which they are tried.
     pub(crate) encoders: Vec<Kind>,
+    /// Hardware that decodes, in the order in which it is tried.
+    pub(crate) decoders: Vec<Device>,
 }
 
 /// Why the arguments are not understood.
@@ -23,6 +26,9 @@ pub enum ArgumentError {
     /// A name in it.
     #[error(transparent)]
     Encoder(#[from] UnknownEncoder),
+    /// A name in it.
+    #[error(transparent)]
+    Decoder(#[from] UnknownDevice),
 }
 
 impl Arguments {
@@ -31,13 +37,17 @@ impl Arguments {
     /// # Errors
     /// Something in it is not understood.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, ArgumentError> {
-        let mut read = Self { encoders: Vec::new() };
+        let mut read = Self { encoders: Vec::new(), decoders: Vec::new() };
         arguments.next();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--encoders" => {
                     let names = arguments.next().ok_or(ArgumentError::NoValue("--encoders"))?;
                     read.encoders = Kind::list(&names)?;
+                }
+                "--decoders" => {
+                    let names = arguments.next().ok_or(ArgumentError::NoValue("--decoders"))?;
+                    read.decoders = Device::list(&names)?;
                 }
                 _ => return Err(ArgumentError::Unknown(argument)),
             }
@@ -50,7 +60,7 @@ impl Arguments {
 
     /// Devices are opened while pictures come, which a confined process cannot.
     pub(crate) fn needs_devices(&self) -> bool {
-        self.encoders.iter().any(|kind| kind.is_hardware())
+        !self.decoders.is_empty() || self.encoders.iter().any(|kind| kind.is_hardware())
     }
 }
 
@@ -64,12 +74,15 @@ mod tests {
 
     #[test]
     fn encoders_are_named_in_their_order() {
-        let usual = Arguments { encoders: Kind::USUAL.to_vec() };
+        let usual = Arguments { encoders: Kind::USUAL.to_vec(), decoders: vec![] };
         for none in [&[][..], &["front"], &["front", "--encoders", ""]] {
             assert_eq!(read(none), Ok(usual.clone()));
         }
         let device = read(&["front", "--encoders", "v4l2m2m,x264"]).unwrap();
         assert_eq!(device.encoders, [Kind::V4l2m2m, Kind::X264]);
+        let decoder = read(&["front", "--decoders", "v4l2m2m,cuda"]).unwrap();
+        assert!(decoder.needs_devices() && decoder.encoders == Kind::USUAL);
+        assert_eq!(decoder.decoders, [Device::V4l2m2m, Device::Cuda]);
         assert!(device.needs_devices() && !usual.needs_devices());
         assert_eq!(read(&["front", "--encoders"]), Err(ArgumentError::NoValue("--encoders")));
         let unknown = UnknownEncoder("x265".to_owned());

@@ -9,9 +9,10 @@ use ocelli_codec::worker::protocol::{Coding, Input, Outcome, Output, OutputId, S
 use ocelli_media::Size;
 use ocelli_media::jpeg::estimate_quality;
 
-use crate::decode::{DecodeError, JpegDecoder, StreamDecoder};
+use crate::decode::{DecodeError, Device, JpegDecoder, StreamDecoder};
 use crate::encode::{CODINGS, Encoder, Moment, Shot};
 use crate::h264::{self, Kind};
+use crate::lossless::{self, Turner};
 use crate::outputs::{Outputs, Picture, Sink, micros};
 use crate::picture::{Layout, View};
 use crate::prepare::{Form, Prepared};
@@ -25,10 +26,15 @@ pub struct Camera {
     recoder: Recoder,
     jpeg: JpegDecoder,
     stream: Option<(Input, Result<StreamDecoder, DecodeError>)>,
+    /// What decodes streams, if it works.
+    devices: Vec<Device>,
     /// For stills, so that the stream's decoder goes on undisturbed. Kept warm.
     still: Option<(Input, StreamDecoder)>,
     stills: Prepared,
+    turner: Turner,
     outputs: Outputs,
+    /// Outputs that have got this frame's file itself, turned.
+    turned: Vec<OutputId>,
     pending: VecDeque<Pending>,
     /// Lists to be used again.
     spare: Vec<Vec<(OutputId, bool)>>,
@@ -73,22 +79,26 @@ impl Camera {
     /// # Errors
     /// There is no memory for libjpeg-turbo's state.
     pub fn new() -> Result<Self, DecodeError> {
-        Self::with_encoders(Kind::USUAL)
+        Self::with(Kind::USUAL, &[])
     }
 
-    /// One that codes H.264 by the first of `encoders` that works.
+    /// One that codes H.264 by the first of `encoders` that works, and decodes streams by the first of `decoders` that does,
+    /// or the processor.
     ///
     /// # Errors
     /// There is no memory for libjpeg-turbo's state.
-    pub fn with_encoders(encoders: &[Kind]) -> Result<Self, DecodeError> {
+    pub fn with(encoders: &[Kind], decoders: &[Device]) -> Result<Self, DecodeError> {
         let recoder = Recoder::new().map_err(|error| DecodeError::Refused(error.to_string()))?;
         Ok(Self {
             recoder,
             jpeg: JpegDecoder::new()?,
             stream: None,
+            devices: decoders.to_vec(),
             still: None,
             stills: Prepared::default(),
+            turner: Turner::default(),
             outputs: Outputs::new(encoders),
+            turned: Vec::new(),
             pending: VecDeque::new(),
             spare: Vec::new(),
             next_tag: 0,
@@ -114,13 +124,14 @@ impl Camera {
     /// Says what the frames that follow are.
     pub fn set_input(&mut self, input: Input) {
         self.forget();
-        self.decoder_words = match input {
-            Input::Jpeg => "JPEG by libjpeg-turbo".to_owned(),
-            input => format!("{input} by {}", StreamDecoder::words()),
-        };
         self.stream = match input {
             Input::Jpeg => None,
-            input => Some((input, StreamDecoder::new(input))),
+            input => Some((input, StreamDecoder::new(input, &self.devices))),
+        };
+        self.decoder_words = match &self.stream {
+            None => "JPEG by libjpeg-turbo".to_owned(),
+            Some((input, Ok(decoder))) => format!("{input} by {}", decoder.words()),
+            Some((_, Err(error))) => error.to_string(),
         };
     }
 
@@ -168,12 +179,19 @@ impl Camera {
             self.outputs.missed(frame.wanted.iter());
             return Ok(done(Outcome::Damaged, start.elapsed(), Duration::ZERO));
         };
-        let Some(least) = self.outputs.least(source, frame.wanted.iter()) else {
-            return Ok(done(Outcome::Shown, start.elapsed(), Duration::ZERO));
+        self.turned.clear();
+        let (outputs, turned) = (&mut self.outputs, &mut self.turned);
+        outputs.turn(jpeg, source, frame.moment, frame.wanted.iter(), turned, sink)?;
+        let turning = start.elapsed();
+        let turned = &self.turned;
+        let wanted = || frame.wanted.iter().filter(|(id, _)| !turned.contains(id));
+        let start = Instant::now();
+        let Some(least) = self.outputs.least(source, wanted()) else {
+            return Ok(done(Outcome::Shown, start.elapsed(), turning));
         };
         let Ok(view) = self.jpeg.decode(jpeg, least, &mut self.recoder) else {
-            self.outputs.missed(frame.wanted.iter());
-            return Ok(done(Outcome::Damaged, start.elapsed(), Duration::ZERO));
+            self.outputs.missed(wanted());
+            return Ok(done(Outcome::Damaged, start.elapsed(), turning));
         };
         let between = Instant::now();
         let picture = Picture {
@@ -183,8 +201,8 @@ impl Camera {
             source_quality: estimate_quality(jpeg),
             decoder: &self.decoder_words,
         };
-        self.outputs.show(&picture, frame.wanted.iter(), sink)?;
-        Ok(done(Outcome::Shown, between.duration_since(start), between.elapsed()))
+        self.outputs.show(&picture, wanted(), sink)?;
+        Ok(done(Outcome::Shown, between.duration_since(start), between.elapsed() + turning))
     }
 
     fn access_unit<S: Sink>(
@@ -283,12 +301,17 @@ impl Camera {
         (output.width, output.height) = (Some(still.wish.most.width), Some(still.wish.most.height));
         let (view, source, source_quality) = if still.input == Input::Jpeg {
             let source = JpegDecoder::size(data).map_err(words)?;
+            if lossless::is_enough(&output, source)
+                && let Some(turned) = self.turner.turn(data, still.turn)
+            {
+                return Ok(take(output.size(source), turned));
+            }
             let least = still.turn.of(output.size(source));
             let view = self.jpeg.decode(data, least, &mut self.recoder).map_err(words)?;
             (view, source, estimate_quality(data))
         } else {
             if self.still.as_ref().is_none_or(|(input, _)| *input != still.input) {
-                self.still = Some((still.input, StreamDecoder::new(still.input).map_err(words)?));
+                self.still = Some((still.input, StreamDecoder::new(still.input, &[]).map_err(words)?));
             }
             let Some((_, decoder)) = &mut self.still else { return Err("no decoder".to_owned()) };
             let shown = decoder.still(data).map_err(words)?;

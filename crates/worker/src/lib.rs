@@ -13,6 +13,7 @@
 //! | `outputs.rs` | what is wanted, and its encoders |
 //! | `prepare.rs` | each size, range and turn made once for all outputs |
 //! | `scale.rs`, `range.rs`, `turn.rs` | how |
+//! | `lossless.rs` | JPEG files turned without being decoded |
 //! | `encode/` | JPEG; pictures not coded |
 //! | `h264/` | H.264, by whichever encoder works |
 //! | `libav/` | FFmpeg's libraries, behind a C file |
@@ -25,6 +26,7 @@ pub mod encode;
 pub mod h264;
 #[cfg(feature = "libav")]
 mod libav;
+pub mod lossless;
 pub mod outputs;
 pub mod picture;
 pub mod prepare;
@@ -69,9 +71,9 @@ fn start() -> Result<(), WorkerError> {
     // Not the buffered ones of the standard library: whole messages are written.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let mut camera = Camera::with_encoders(&arguments.encoders)?;
+    let mut camera = Camera::with(&arguments.encoders, &arguments.decoders)?;
     warm::up(&mut camera)?;
     let words =
-        format!("{}; {}", confine::confine(arguments.needs_devices()), decode::StreamDecoder::words());
+        format!("{}; {}", confine::confine(arguments.needs_devices()), decode::StreamDecoder::library());
     serve(&mut camera, &words, input, output)
 }

@@ -7,6 +7,7 @@ use ocelli_media::Size;
 
 use crate::encode::{EncodeError, Encoder, Moment, Shot};
 use crate::h264::Kind;
+use crate::lossless::{self, Turner};
 use crate::picture::{Layout, View};
 use crate::prepare::{Form, Prepared};
 
@@ -55,6 +56,7 @@ pub struct Outputs {
     prepared: Prepared,
     /// Encoders of H.264, in the order in which they are tried.
     kinds: Vec<Kind>,
+    turner: Turner,
     /// Places in `list`, of what one picture is wanted for.
     order: Vec<usize>,
 }
@@ -64,6 +66,8 @@ struct State {
     id: OutputId,
     output: Output,
     encoder: Option<Running>,
+    /// The last picture was turned without being decoded.
+    is_lossless: bool,
     /// A keyframe was wanted of a picture that did not come.
     keyframe: bool,
     refused: u32,
@@ -102,7 +106,7 @@ impl Outputs {
         if self.list.len() >= MOST_OUTPUTS {
             return sink.note(id, NoteKind::Ended, "too many outputs");
         }
-        self.list.push(State { id, output, encoder: None, keyframe: false, refused: 0 });
+        self.list.push(State { id, output, encoder: None, is_lossless: false, keyframe: false, refused: 0 });
         Ok(())
     }
 
@@ -122,6 +126,46 @@ impl Outputs {
             width: one.width.max(other.width),
             height: one.height.max(other.height),
         })
+    }
+
+    /// Gives a JPEG file, turned without being decoded, to those outputs for which that is enough, and adds them to
+    /// `turned`.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn turn<S: Sink>(
+        &mut self,
+        jpeg: &[u8],
+        source: Size,
+        moment: Moment,
+        wanted: impl Iterator<Item = (OutputId, bool)>,
+        turned: &mut Vec<OutputId>,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        for (id, _) in wanted {
+            let Some(state) = self.list.iter_mut().find(|state| state.id == id) else { continue };
+            if turned.contains(&id) {
+                continue;
+            }
+            let start = Instant::now();
+            let is_enough = lossless::is_enough(&state.output, source);
+            let data = if is_enough { self.turner.turn(jpeg, state.output.turn) } else { None };
+            let Some(data) = data else {
+                state.is_lossless = false;
+                continue;
+            };
+            if !state.is_lossless {
+                sink.note(id, NoteKind::Way, "JPEG turned by libjpeg-turbo without loss")?;
+                (state.is_lossless, state.encoder) = (true, None);
+            }
+            (state.keyframe, state.refused) = (false, 0);
+            let Moment { number, time_us } = moment;
+            let (size, encode_us) = (state.output.size(source), micros(start.elapsed()));
+            let piece = Piece { id, number, time_us, key: true, size, scale_us: 0, encode_us };
+            sink.piece(&piece, data)?;
+            turned.push(id);
+        }
+        Ok(())
     }
 
     /// What is wanted of a picture that does not come is remembered where it is a keyframe.

@@ -8,16 +8,28 @@
 //! the syntax, but not bytes within a slice that are others and mean something. Losses on the network are found where
 //! packets are counted, and never come here.
 
+use std::collections::VecDeque;
+
 use ocelli_codec::worker::protocol::Input;
 
-use super::{DecodeError, MOST_PIXELS, Shown, to_annex_b};
+use super::{DecodeError, Device, MOST_PIXELS, Shown, to_annex_b};
 use crate::libav;
+
+/// Access units, and keyframes among them, of which a device may give nothing before it is given up.
+const MOST_BARREN: (u32, u32) = (30, 3);
 
 /// A decoder of H.264 or H.265.
 #[derive(Debug)]
 pub struct StreamDecoder {
     decoder: libav::Decoder,
     state: State,
+    input: Input,
+    /// The one in use; `None`: the processor.
+    device: Option<Device>,
+    /// Devices that are still to be tried.
+    left: VecDeque<Device>,
+    /// Access units and keyframes since the last picture.
+    barren: (u32, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,18 +44,40 @@ impl StreamDecoder {
     /// What this worker decodes of streams, where its libavcodec has all of it.
     pub const INPUTS: &[Input] = &[Input::H264, Input::H265];
 
-    /// One that waits for a keyframe.
+    /// One that waits for a keyframe: by the first of `devices` that can be opened, else by the processor, which also
+    /// takes over when a device gives nothing more.
     ///
     /// # Errors
     /// The libavcodec that runs has no such decoder, or there is no memory.
-    pub fn new(input: Input) -> Result<Self, DecodeError> {
-        let decoder = libav::Decoder::new(input, MOST_PIXELS).ok_or(DecodeError::NoDecoder(input))?;
-        Ok(Self { decoder, state: State::NeedsKeyframe })
+    pub fn new(input: Input, devices: &[Device]) -> Result<Self, DecodeError> {
+        let mut left = devices.iter().copied().collect();
+        let (device, decoder) = open_next(input, &mut left).ok_or(DecodeError::NoDecoder(input))?;
+        Ok(Self { decoder, state: State::NeedsKeyframe, input, device, left, barren: (0, 0) })
+    }
+
+    /// With which library, in words.
+    pub fn library() -> String {
+        libav::version()
     }
 
     /// With what it decodes, in words.
-    pub fn words() -> String {
-        libav::version()
+    pub fn words(&self) -> String {
+        match self.device {
+            Some(device) => format!("{device} through {}", libav::version()),
+            None => libav::version(),
+        }
+    }
+
+    /// Takes the next device, or the processor, where this one gives nothing any more.
+    fn give_up_device(&mut self) {
+        let (units, keyframes) = self.barren;
+        if self.device.is_none() || units < MOST_BARREN.0 || keyframes < MOST_BARREN.1 {
+            return;
+        }
+        if let Some((device, decoder)) = open_next(self.input, &mut self.left) {
+            (self.device, self.decoder, self.state) = (device, decoder, State::NeedsKeyframe);
+            self.barren = (0, 0);
+        }
     }
 
     /// Gives an access unit, whose NAL units' lengths become start codes. Its picture has its `tag`, less than 2^31.
@@ -57,6 +91,8 @@ impl StreamDecoder {
         time_us: i64,
         is_key: bool,
     ) -> Result<(), DecodeError> {
+        self.barren = (self.barren.0.saturating_add(1), self.barren.1.saturating_add(is_key.into()));
+        self.give_up_device();
         let keyframe_us = match self.state {
             State::NeedsKeyframe if !is_key => return Err(DecodeError::NeedsKeyframe),
             State::NeedsKeyframe => {
@@ -97,6 +133,7 @@ impl StreamDecoder {
                 Ok(Some(_)) | Err(_) => return Err(self.damaged()),
             }
         }
+        self.barren = (0, 0);
         // Once more: the borrow checker would not let go of a picture that a loop may return.
         Ok(self.decoder.again().map(|picture| Shown { view: picture.view, tag: (picture.tag >> 1) as u32 }))
     }
@@ -116,5 +153,54 @@ impl StreamDecoder {
     fn damaged(&mut self) -> DecodeError {
         self.state = State::NeedsKeyframe;
         DecodeError::Damaged
+    }
+}
+
+/// The first of the devices that can be opened, which are no longer left then, or the processor.
+fn open_next(input: Input, left: &mut VecDeque<Device>) -> Option<(Option<Device>, libav::Decoder)> {
+    while let Some(device) = left.pop_front() {
+        let name = match (device, input) {
+            (_, Input::Jpeg) | (Device::Vaapi, _) => continue,
+            (Device::V4l2m2m, Input::H264) => c"h264_v4l2m2m",
+            (Device::V4l2m2m, Input::H265) => c"hevc_v4l2m2m",
+            (Device::Cuda, Input::H264) => c"h264_cuvid",
+            (Device::Cuda, Input::H265) => c"hevc_cuvid",
+        };
+        if let Some(decoder) = libav::Decoder::new(name, MOST_PIXELS) {
+            return Some((Some(device), decoder));
+        }
+    }
+    let name = match input {
+        Input::Jpeg => return None,
+        Input::H264 => c"h264",
+        Input::H265 => c"hevc",
+    };
+    libav::Decoder::new(name, MOST_PIXELS).map(|decoder| (None, decoder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_that_are_not_there_leave_the_work_to_the_processor() {
+        let devices = [Device::Cuda, Device::V4l2m2m, Device::Vaapi];
+        let mut decoder = StreamDecoder::new(Input::H264, &devices).unwrap();
+        assert!(decoder.left.is_empty() && decoder.words().starts_with("libavcodec "), "{decoder:?}");
+        let mut keyframe = include_bytes!("../../testdata/keyframe.h264").to_vec();
+        assert_eq!(decoder.still(&mut keyframe).unwrap().view.size.width, 64);
+    }
+
+    #[test]
+    fn a_device_that_gives_nothing_is_given_up() {
+        let mut decoder = StreamDecoder::new(Input::H264, &[]).unwrap();
+        // As if it were one: nothing that is damaged gives a picture.
+        decoder.device = Some(Device::V4l2m2m);
+        for number in 0..40 {
+            let mut damaged = [0, 0, 0, 3, 0x65, 1, 2];
+            let _ = decoder.push(&mut damaged, number, i64::from(number), number % 10 == 0);
+            while let Ok(Some(_)) = decoder.pull() {}
+        }
+        assert_eq!(decoder.device, None);
     }
 }

@@ -3,6 +3,7 @@
 //! [`JpegDecoder`] gives one picture for each file. A [`StreamDecoder`] of H.264 or H.265 is pushed access units and
 //! gives pictures when their order allows: all that are there are pulled before the next push.
 
+mod device;
 mod jpeg;
 #[cfg(feature = "libav")]
 mod libav;
@@ -11,6 +12,7 @@ mod none;
 
 use ocelli_codec::worker::protocol::Input;
 
+pub use self::device::{Device, UnknownDevice};
 pub use self::jpeg::JpegDecoder;
 #[cfg(feature = "libav")]
 pub use self::libav::StreamDecoder;

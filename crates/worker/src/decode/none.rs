@@ -2,7 +2,7 @@
 
 use ocelli_codec::worker::protocol::Input;
 
-use super::{DecodeError, Shown};
+use super::{DecodeError, Device, Shown};
 
 /// There is none.
 #[derive(Debug)]
@@ -14,13 +14,18 @@ impl StreamDecoder {
 
     /// # Errors
     /// Always.
-    pub fn new(input: Input) -> Result<Self, DecodeError> {
+    pub fn new(input: Input, _: &[Device]) -> Result<Self, DecodeError> {
         Err(DecodeError::NoDecoder(input))
     }
 
-    /// With what it decodes, in words.
-    pub fn words() -> String {
+    /// With which library, in words.
+    pub fn library() -> String {
         "no decoder of streams".to_owned()
+    }
+
+    /// Never called.
+    pub fn words(&self) -> String {
+        match *self {}
     }
 
     /// Never called.

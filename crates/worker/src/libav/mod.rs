@@ -4,12 +4,11 @@
 //! Not by a crate: those that build without libclang say nothing of damage, of colours or of how a decoder forgets.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr::NonNull;
 use std::{ptr, slice};
 
 use ocelli_codec::Range;
-use ocelli_codec::worker::protocol::Input;
 use ocelli_media::Size;
 
 use crate::picture::{Buffer, Layout, Matrix, Plane, View};
@@ -58,16 +57,11 @@ pub(crate) struct Decoded<'a> {
 }
 
 impl Decoder {
-    /// `None` where the library has no such decoder, or there is no memory. Pictures of more than `most_pixels` are
-    /// errors.
-    pub(crate) fn new(input: Input, most_pixels: u32) -> Option<Self> {
-        let codec = match input {
-            Input::Jpeg => return None,
-            Input::H264 => 1,
-            Input::H265 => 2,
-        };
-        // SAFETY: takes numbers, and gives a decoder or null.
-        let raw = unsafe { ocelli_decoder_new(codec, most_pixels.into()) };
+    /// The decoder of this name. `None` where the library has none such, it does not work here, or there is no memory.
+    /// Pictures of more than `most_pixels` are errors.
+    pub(crate) fn new(name: &CStr, most_pixels: u32) -> Option<Self> {
+        // SAFETY: takes a string and a number, and gives a decoder or null.
+        let raw = unsafe { ocelli_decoder_new(name.as_ptr(), most_pixels.into()) };
         NonNull::new(raw).map(|raw| Self { raw, last: None })
     }
 
@@ -275,7 +269,7 @@ impl Default for RawPicture {
 unsafe extern "C" {
     fn ocelli_words(error: i32, words: *mut c_char, room: usize);
     fn ocelli_libavcodec() -> u32;
-    fn ocelli_decoder_new(codec: i32, most_pixels: i64) -> *mut RawDecoder;
+    fn ocelli_decoder_new(name: *const c_char, most_pixels: i64) -> *mut RawDecoder;
     fn ocelli_decoder_free(decoder: *mut RawDecoder);
     fn ocelli_decoder_send(decoder: *mut RawDecoder, data: *const u8, bytes: usize, tag: i64) -> i32;
     fn ocelli_decoder_receive(decoder: *mut RawDecoder, picture: *mut RawPicture) -> i32;

@@ -47,9 +47,9 @@ uint32_t ocelli_libavcodec(void) {
     return avcodec_version();
 }
 
-struct ocelli_decoder *ocelli_decoder_new(int32_t codec, int64_t most_pixels) {
+struct ocelli_decoder *ocelli_decoder_new(const char *name, int64_t most_pixels) {
     /* By name: another decoder of the system's for the same codec may be one of hardware's. */
-    const AVCodec *found = avcodec_find_decoder_by_name(codec == 1 ? "h264" : "hevc");
+    const AVCodec *found = avcodec_find_decoder_by_name(name);
     struct ocelli_decoder *decoder = found ? av_mallocz(sizeof *decoder) : NULL;
     if (!decoder) {
         return NULL;

@@ -21,8 +21,8 @@ struct ocelli_picture {
 
 struct ocelli_decoder;
 
-/* codec: 1 H.264, 2 H.265. NULL where there is no such decoder, or no memory. */
-struct ocelli_decoder *ocelli_decoder_new(int32_t codec, int64_t most_pixels);
+/* name: as FFmpeg has it. NULL where there is no such decoder, it does not work here, or there is no memory. */
+struct ocelli_decoder *ocelli_decoder_new(const char *name, int64_t most_pixels);
 void ocelli_decoder_free(struct ocelli_decoder *decoder);
 /* Gives one access unit in Annex B. 0, or an error of FFmpeg's. NULL: no more are coming. */
 int32_t ocelli_decoder_send(struct ocelli_decoder *decoder, const uint8_t *data, size_t bytes, int64_t tag);
