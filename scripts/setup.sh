@@ -91,6 +91,7 @@ want_test_peers() {
   fi
   [ "$(uname -s)" = Linux ] || return 0
   want strace 'have strace' strace strace strace -
+  want Xvfb 'have Xvfb' xvfb xorg-x11-server-Xvfb xorg-server-xvfb -
   want ip 'have ip || [ -x /sbin/ip ]' iproute2 iproute iproute2 -
   want unshare 'have unshare' util-linux util-linux util-linux -
   if [ "$(uname -m)" != x86_64 ]; then

@@ -9,6 +9,7 @@ pub mod children;
 pub mod cli;
 pub mod config;
 pub mod connections;
+pub mod ffmpeg;
 pub mod histogram;
 pub mod http;
 pub mod log;

@@ -25,7 +25,7 @@ impl Machine for Everything {
 }
 
 const AROUND: Surroundings<'_> = Surroundings {
-    environment: &|name| (name == "YARD_PASSWORD").then(|| "secret".into()),
+    environment: &|name| ["YARD_PASSWORD", "SRT_PASSPHRASE"].contains(&name).then(|| "secret".into()),
     machine: &Everything,
 };
 

@@ -179,19 +179,5 @@ pub enum CommandError {
     OpenQuote,
 }
 
-/// The source text that reads any address FFmpeg can, as MJPEG of the size, rate and quality asked for.
-/// `extra` are more words for its output.
-pub(crate) fn through_ffmpeg(
-    program: &str,
-    before_input: &[String],
-    address: &str,
-    extra: &[String],
-    request: &Request,
-) -> String {
-    let mut after_input = programs::conversion_flags(request);
-    after_input.extend_from_slice(extra);
-    programs::ffmpeg(program, before_input, address, &after_input, request)
-}
-
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use ocelli_media::Turn;
 
 use super::{Choice, Device, Flip, Machine, Request};
+use crate::ffmpeg::jpeg_scale;
 
 /// The programs of Raspberry Pi's libcamera family that write MJPEG, newest name first.
 pub(super) const RPICAM: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
@@ -63,7 +64,7 @@ fn device_file(path: &str, request: &Request, machine: &dyn Machine) -> Choice {
         return Choice::whole(gstreamer(&camera, request));
     }
     if machine.has_program("ffmpeg") {
-        let source = ffmpeg("ffmpeg", &capture_flags("v4l2", request), path, &[], request);
+        let source = ffmpeg(&capture_flags("v4l2", request), path, request);
         return Choice::whole(source);
     }
     Choice { turn: request.flip.turn(), ..Choice::whole(captured()) }
@@ -141,44 +142,19 @@ fn capture_flags(format: &str, request: &Request) -> Vec<String> {
     flags
 }
 
-/// FFmpeg reading `input` and writing MJPEG; `request`'s size and rate are the input's own or among its flags.
-pub(super) fn ffmpeg(
-    program: &str,
-    before_input: &[String],
-    input: &str,
-    after_input: &[String],
-    request: &Request,
-) -> String {
+/// FFmpeg capturing `input` and writing MJPEG; `request`'s size and rate are among the input's flags.
+fn ffmpeg(before_input: &[String], input: &str, request: &Request) -> String {
     let mut words: Vec<String> =
-        [program, "-nostdin", "-loglevel", "error", "-fflags", "nobuffer"].map(str::to_owned).into();
+        ["ffmpeg", "-nostdin", "-loglevel", "error", "-fflags", "nobuffer"].map(str::to_owned).into();
     words.extend_from_slice(before_input);
     words.extend(["-i", input, "-an"].map(str::to_owned));
-    words.extend_from_slice(after_input);
     if request.flip != Flip::None {
         words.extend(["-vf".to_owned(), request.flip.ffmpeg_filter().to_owned()]);
     }
     words.extend(["-c:v", "mjpeg", "-q:v"].map(str::to_owned));
-    words.push(ffmpeg_quality(request.quality.unwrap_or(85)).to_string());
+    words.push(jpeg_scale(request.quality.unwrap_or(85)).to_string());
     words.extend(["-f", "mjpeg", "-"].map(str::to_owned));
     exec(&words)
-}
-
-/// The flags that make FFmpeg scale what it read and hold a rate.
-pub(super) fn conversion_flags(request: &Request) -> Vec<String> {
-    let mut flags = Vec::new();
-    if let Some(fps) = request.fps {
-        flags.extend(["-r".to_owned(), fps.to_string()]);
-    }
-    if let (Some(width), Some(height)) = (request.width, request.height) {
-        flags.extend(["-s".to_owned(), format!("{width}x{height}")]);
-    }
-    flags
-}
-
-/// FFmpeg's MJPEG scale runs from 2 (best) to 31 (smallest).
-fn ffmpeg_quality(quality: u8) -> u8 {
-    let quality = u32::from(quality.clamp(1, 100));
-    (2 + (100 - quality) * 29 / 99) as u8
 }
 
 /// A Mac's cameras, by FFmpeg.
@@ -195,7 +171,7 @@ pub(super) fn on_macos(request: &Request) -> Choice {
     // A Mac's cameras refuse to be opened without a rate that they have; all have 30.
     let request = Request { fps: request.fps.or(Some(30)), ..request.clone() };
     let input = format!("{camera}:none");
-    let source = ffmpeg("ffmpeg", &capture_flags("avfoundation", &request), &input, &[], &request);
+    let source = ffmpeg(&capture_flags("avfoundation", &request), &input, &request);
     Choice { notes, ..Choice::whole(source) }
 }
 

@@ -14,6 +14,8 @@ use crate::sources::hide_user;
 const LINES: usize = 3;
 /// Bytes of a line that are kept.
 const LINE_BYTES: usize = 300;
+/// Bytes of a line that are read: a password is hidden whole or not at all.
+const READ_BYTES: usize = 4096;
 /// How long to wait for the rest once the program has ended: a grandchild may hold the pipe open.
 const REST: Duration = Duration::from_millis(200);
 
@@ -32,8 +34,13 @@ impl Drop for LastLines {
 
 impl LastLines {
     /// Reads `stderr` in a task of its own, so that the program never waits for it.
-    pub(crate) fn read(mut stderr: ChildStderr, camera: StreamName) -> Self {
-        let (sender, lines) = tokio::sync::watch::channel(Lines::default());
+    pub(crate) fn read(stderr: ChildStderr, camera: StreamName) -> Self {
+        Self::read_hiding(stderr, camera, Vec::new())
+    }
+
+    /// The same of a program that knows `secrets`, which are not shown; the longest come first.
+    pub(crate) fn read_hiding(mut stderr: ChildStderr, camera: StreamName, secrets: Vec<String>) -> Self {
+        let (sender, lines) = tokio::sync::watch::channel(Lines { secrets, ..Lines::default() });
         let reading = tokio::spawn(async move {
             let mut buffer = [0; 1024];
             while let Ok(bytes) = stderr.read(&mut buffer).await
@@ -54,6 +61,7 @@ impl LastLines {
 
 #[derive(Debug, Default)]
 struct Lines {
+    secrets: Vec<String>,
     whole: VecDeque<String>,
     current: Vec<u8>,
 }
@@ -65,14 +73,14 @@ impl Lines {
             match byte {
                 b'\n' => self.end_line(camera),
                 b'\r' => self.current.clear(),
-                _ if self.current.len() < LINE_BYTES => self.current.push(*byte),
+                _ if self.current.len() < READ_BYTES => self.current.push(*byte),
                 _ => {}
             }
         }
     }
 
     fn end_line(&mut self, camera: &StreamName) {
-        let line = readable(&self.current);
+        let line = self.readable(&self.current);
         self.current.clear();
         if line.is_empty() {
             return;
@@ -85,16 +93,19 @@ impl Lines {
     }
 
     fn text(&self) -> String {
-        let last = readable(&self.current);
+        let last = self.readable(&self.current);
         let lines = self.whole.iter().map(String::as_str).chain([last.as_str()]);
         lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
     }
-}
 
-/// A line as it may be shown: no control characters, no passwords.
-fn readable(line: &[u8]) -> String {
-    let line: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).collect();
-    hide_user(line.trim())
+    /// A line as it may be shown: no control characters, no passwords.
+    fn readable(&self, line: &[u8]) -> String {
+        let line: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).collect();
+        let line = self.secrets.iter().fold(line, |line, secret| line.replace(secret, "***"));
+        let mut line = hide_user(line.trim());
+        line.truncate(line.floor_char_boundary(LINE_BYTES));
+        line
+    }
 }
 
 #[cfg(test)]
@@ -117,5 +128,24 @@ mod tests {
         lines.add(b"\n\x1b[31mred\x07\n\xff\xfe\n", &camera);
         let text = lines.text();
         assert!(text.len() < LINE_BYTES + 40 && text.contains("; [31mred; "), "{text}");
+    }
+
+    #[test]
+    fn what_the_program_knows_is_not_shown() {
+        let camera = "cam".parse().unwrap();
+        let mut lines =
+            Lines { secrets: vec!["srt://h?x=abc".to_owned(), "abc".to_owned()], ..Lines::default() };
+        lines.add(b"Impossible to open 'srt://h?x=abc'\nbad abc\n", &camera);
+        assert_eq!(lines.text(), "Impossible to open '***'; bad ***");
+    }
+
+    #[test]
+    fn a_password_that_begins_before_the_end_of_a_line_is_hidden() {
+        let camera = "cam".parse().unwrap();
+        let mut lines = Lines::default();
+        lines.add(&[b'x'; LINE_BYTES - 20], &camera);
+        lines.add(b" http://user:longpassword@h/\n", &camera);
+        let text = lines.text();
+        assert!(text.ends_with(" http://***@h/") && !text.contains("long"), "{text}");
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::open_files;
+use crate::sources::hide_user;
 
 mod last_lines;
 
@@ -138,6 +139,19 @@ pub(crate) fn ended(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
+}
+
+/// Why a program that closed its output gives no more, in words: "`ffmpeg` ended with status 1: No such file or directory". `why` are
+/// what may be the reason, the likeliest first.
+pub(crate) fn cause(name: &str, status: Option<io::Result<ExitStatus>>, why: &[&str]) -> String {
+    let how = match status {
+        Some(Ok(status)) => ended(status),
+        Some(Err(error)) => format!("was lost: {error}"),
+        None => "closed its standard output and did not end".to_owned(),
+    };
+    let why = why.iter().find(|text| !text.is_empty());
+    let why = why.map(|why| format!(": {}", hide_user(why))).unwrap_or_default();
+    format!("{name} {how}{why}")
 }
 
 async fn end(mut child: Child, id: Option<Pid>) {

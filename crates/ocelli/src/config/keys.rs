@@ -261,6 +261,26 @@ pub const RTSP_SERVER: Table = Table {
     ],
 };
 
+/// `[ffmpeg]`
+pub const FFMPEG: Table = Table {
+    name: "ffmpeg",
+    about: "The FFmpeg program, which reads `ffmpeg:` cameras.",
+    keys: &[
+        key("enabled", Kind::Flag(true), "Whether it is used."),
+        key(
+            "path",
+            Kind::Text,
+            "Where it is, or what it is called among the programs of `PATH`. Default: `ffmpeg`.",
+        ),
+        key(
+            "extra_args",
+            Kind::Texts,
+            "More words for its command line. Options of what is read (`-rtsp_transport`, `-hwaccel`, `-analyzeduration` and the like) \
+             are put before its input, all others behind.",
+        ),
+    ],
+};
+
 /// `[cameras.NAME]`
 pub const CAMERA: Table = Table {
     name: "cameras",
@@ -271,7 +291,7 @@ pub const CAMERA: Table = Table {
             "source",
             Kind::Text,
             "Where its pictures come from: `v4l2:///dev/video0?width=1280`, `exec:rpicam-vid …`, `rtsp://user:password@host/path`, `http://…`, \
-             `rtp://0.0.0.0:5000`, `file:clip.mjpeg`, `publish:`, `pattern:`. Required.",
+             `rtp://0.0.0.0:5000`, `file:clip.mjpeg`, `ffmpeg:rtmp://…`, `publish:`, `pattern:`. Required.",
         ),
         key("enabled", Kind::Flag(true), "Whether the camera is used."),
         key(
@@ -395,7 +415,7 @@ pub const VARIANT: Table = Table {
 };
 
 /// Every table of our own format but `[cameras.NAME]`.
-pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG, RTP, RTSP_SERVER];
+pub const TABLES: &[Table] = &[LISTEN, LIMITS, HTTP, LOG, RTP, RTSP_SERVER, FFMPEG];
 
 /// Names that people write for a key that is called otherwise here.
 pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
@@ -485,17 +505,6 @@ pub(super) const TRANSCODING: Table = Table {
         key("framerate", Kind::Integer(1, 1000, None), ""),
         key("resolution", Kind::Anything, ""),
         key("max_latency_ms", Kind::Integer(0, 3_600_000, None), ""),
-    ],
-};
-
-/// `[ffmpeg]`
-pub(super) const FFMPEG: Table = Table {
-    name: "ffmpeg",
-    about: "",
-    keys: &[
-        key("enabled", Kind::Flag(true), ""),
-        key("path", Kind::Text, ""),
-        key("extra_args", Kind::Texts, ""),
     ],
 };
 

@@ -7,12 +7,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ocelli_hub::{OnLost, Source, StreamName};
 
 use crate::capture::Machine;
 use crate::cli::ServeArgs;
+use crate::ffmpeg::Program;
 use crate::outputs::rtp::{PushAddress, RtpOptions};
 use crate::outputs::rtsp::RtspOptions;
 use crate::sources::{self, SourceOptions, hide_user};
@@ -57,6 +59,8 @@ pub struct Config {
     pub cors: Cors,
     /// How cameras are pushed by RTP, where an address does not say otherwise.
     pub rtp: RtpOptions,
+    /// The FFmpeg program, which cameras have in their options, too.
+    pub ffmpeg: Arc<Program>,
     /// Time between two lines of statistics for each camera; `None` writes none.
     pub stats_interval: Option<Duration>,
     /// What is logged when `RUST_LOG` does not say otherwise.

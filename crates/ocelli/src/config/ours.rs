@@ -1,6 +1,7 @@
-//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[rtsp_server]`, `[cameras.NAME]`. A camera's variants
-//! are in [`pixels`](super::pixels).
+//! Ocelli's own tables: `[listen]`, `[limits]`, `[http]`, `[log]`, `[rtp]`, `[rtsp_server]`, `[ffmpeg]`, `[cameras.NAME]`. A camera's
+//! variants are in [`pixels`](super::pixels).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ocelli_hub::{OnLost, StreamName};
@@ -20,6 +21,7 @@ use super::{
     CameraConfig, Config, Cors, Limits, LogLevel, PixelOptions, RtspListen, SourceText, Surroundings,
 };
 use crate::cli::Mode;
+use crate::ffmpeg::Program;
 use crate::outputs::rtp::{PushAddress, Reencode, RtpOptions};
 use crate::outputs::rtsp::{Multicast, RtspOptions, of_one_address};
 use crate::sources::{self, SourceOptions, SourceUrl, Transport, hide_user};
@@ -53,6 +55,9 @@ pub(super) fn finish(config: &mut Config, reader: &mut Reader<'_>) {
     }
     if !config.cameras.is_empty() && config.cameras.iter().all(|camera| !camera.enabled) {
         reader.warn(None, "every camera is disabled");
+    }
+    for camera in &mut config.cameras {
+        camera.options.ffmpeg = config.ffmpeg.clone();
     }
     ports::warn(&config.cameras, reader);
 }
@@ -96,6 +101,7 @@ pub(super) fn read(
     let rtp_section = reader.top(root, keys::RTP);
     let rtsp_section = reader.top(root, keys::RTSP_SERVER);
     let rtsp = rtsp(&rtsp_section, reader);
+    let ffmpeg = reader.top(root, keys::FFMPEG);
     let mut config = Config {
         file: None,
         http: listen.address("http").unwrap_or_else(|| ([0, 0, 0, 0], 8080).into()),
@@ -117,6 +123,7 @@ pub(super) fn read(
         },
         cors: cors(&http, reader),
         rtp: rtp(&rtp_section),
+        ffmpeg: program(&ffmpeg),
         stats_interval: interval(log.seconds("stats_interval_seconds")),
         log_level: match log.word("level") {
             "trace" => LogLevel::Trace,
@@ -130,7 +137,7 @@ pub(super) fn read(
         chosen: None,
         warnings: Vec::new(),
     };
-    predecessors::read(root, mode, &mut config, reader, around);
+    predecessors::read(root, mode, &mut config, reader, around, &ffmpeg);
     config
 }
 
@@ -298,6 +305,7 @@ fn options(section: &Section, is_rtsp: bool) -> SourceOptions {
         reconnect_interval: section
             .place_of("reconnect_interval")
             .map(|_| section.seconds("reconnect_interval")),
+        ..default
     }
 }
 
@@ -339,6 +347,12 @@ fn short_message(message: &str) -> String {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
     }
+}
+
+fn program(section: &Section) -> Arc<Program> {
+    let path = section.text("path").map_or("ffmpeg", |path| &path.text);
+    let extra_args = section.texts("extra_args").iter().map(|word| word.text.clone()).collect();
+    Arc::new(Program::new(path.to_owned(), section.flag("enabled"), extra_args))
 }
 
 fn rtp(section: &Section) -> RtpOptions {

@@ -238,7 +238,7 @@ source = 5
     );
     let expected = [
         r#"cameras.toml:2:8: listen.http: found "0.0.0.0"; expected an IP address and a port such as "0.0.0.0:8080""#,
-        "cameras.toml:3:2: limit: unknown table; did you mean `limits`?; expected one of listen, limits, http, log, rtp, rtsp_server, cameras",
+        "cameras.toml:3:2: limit: unknown table; did you mean `limits`?; expected one of listen, limits, http, log, rtp, rtsp_server, ffmpeg, cameras",
         r#"cameras.toml:5:11: limits.viewers: found "many"; expected a whole number from 1 to 1000000"#,
         "cameras.toml:6:10: cameras.front: the key `source` is missing",
         "cameras.toml:7:1: cameras.front.sorce: unknown key; did you mean `source`?",

@@ -3,12 +3,16 @@
 //! A source is named by a URL-like text (`exec:rpicam-vid -t 0 -o -`, `v4l2:///dev/video0?width=1280`). Parsing it has
 //! no side effects: nothing is opened or run until the hub dials the source.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ocelli_hub::{Backoff, Policy, Source};
 use ocelli_media::Codec;
 
+use crate::ffmpeg::Program;
+
 pub mod exec;
+mod ffmpeg;
 mod file;
 mod http;
 mod pattern;
@@ -45,6 +49,8 @@ pub struct SourceOptions {
     pub transport: Transport,
     /// The time between two tries of a camera that was lost; `None`: a time that grows.
     pub reconnect_interval: Option<Duration>,
+    /// The FFmpeg that reads `ffmpeg:`.
+    pub ffmpeg: Arc<Program>,
 }
 
 impl SourceOptions {
@@ -72,6 +78,7 @@ impl Default for SourceOptions {
             silence_timeout: Duration::from_secs(10),
             transport: Transport::default(),
             reconnect_interval: None,
+            ffmpeg: Arc::default(),
         }
     }
 }
@@ -92,6 +99,7 @@ pub type Build = fn(&SourceUrl, &SourceOptions) -> Result<Box<dyn Source>, SpecE
 /// Every kind of camera this build knows.
 pub const KINDS: &[SourceKind] = &[
     exec::KIND,
+    ffmpeg::KIND,
     file::KIND,
     http::KIND,
     http::SECURE_KIND,

@@ -192,6 +192,14 @@ impl Pictures {
         self.sound = track;
     }
 
+    /// Says that there is sound beside the pictures, which may have begun.
+    pub(super) fn add_sound(&mut self, out: &mut Publisher, track: Track) {
+        self.sound = Some(track);
+        if let Some(pictures) = self.track.clone() {
+            self.announce(out, pictures);
+        }
+    }
+
     fn announce(&mut self, out: &mut Publisher, track: Track) {
         out.set_tracks(std::iter::once(track.clone()).chain(self.sound.clone()).collect());
         self.track = Some(track);

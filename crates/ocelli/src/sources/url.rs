@@ -1,8 +1,8 @@
 //! The text that names a source: `scheme:rest?key=value&key=value`.
 //!
-//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`). The query of `http:` and `rtsp:` belongs to the
-//! camera, so its rest ends at the first `#` and the parameters stand behind that. Every other scheme's rest ends at the first
-//! `?`. Values are percent-decoded, the rest is not.
+//! `exec:` takes its rest as it stands (a command line may hold `?` and `&`). The query of `http:`, `rtsp:` and `ffmpeg:` belongs to
+//! the camera, so its rest ends at the first `#` and the parameters stand behind that; those of `ffmpeg:` may be parted by `#`, too.
+//! Every other scheme's rest ends at the first `?`. Values are percent-decoded, the rest is not.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -78,12 +78,12 @@ impl SourceUrl {
             return Ok(Self { scheme, rest: rest.to_owned(), parameters: Vec::new() });
         }
         let parameters_at = match &scheme[..] {
-            "http" | "https" | "rtsp" | "rtsps" => find_fragment(rest),
+            "http" | "https" | "rtsp" | "rtsps" | "ffmpeg" => find_fragment(rest),
             _ => rest.find('?'),
         };
         let (rest, query) = parameters_at.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..]));
         let parameters = query
-            .split('&')
+            .split(|c| c == '&' || c == '#' && scheme == "ffmpeg")
             .filter(|pair| !pair.is_empty())
             .map(|pair| {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, "1"));
@@ -177,9 +177,10 @@ impl fmt::Debug for SourceUrl {
     }
 }
 
-/// Where the fragment's `#` stands in `//user:password@host/path?query#fragment`; one in the password is none.
+/// Where the fragment's `#` stands in `//user:password@host/path?query#fragment`, also behind another scheme; one in the password is
+/// none.
 fn find_fragment(rest: &str) -> Option<usize> {
-    let start = if rest.starts_with("//") { 2 } else { 0 };
+    let start = if rest.starts_with("//") { 2 } else { rest.find("://").map_or(0, |at| at + 3) };
     let authority = &rest[start..];
     let authority = &authority[..authority.find(['/', '?']).unwrap_or(authority.len())];
     let user_end = authority.rfind('@').map_or(0, |at| start + at);
@@ -305,6 +306,12 @@ mod tests {
         assert_eq!(url.text("timeout"), Some("2"));
         let url = SourceUrl::parse("http://me:p#ss@h/x#fps=3").unwrap();
         assert_eq!((url.rest(), url.text("fps")), ("//me:p#ss@h/x", Some("3")));
+        let url = SourceUrl::parse("ffmpeg:rtmp://me:p#ss@h/x?y=1#video=h264#audio=aac&loop").unwrap();
+        assert_eq!(url.rest(), "rtmp://me:p#ss@h/x?y=1");
+        assert_eq!(
+            (url.text("video"), url.text("audio"), url.flag("loop")),
+            (Some("h264"), Some("aac"), Ok(Some(true)))
+        );
     }
 
     #[test]

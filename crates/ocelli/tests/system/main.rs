@@ -9,6 +9,7 @@ mod camera_faults;
 mod changes;
 mod client;
 mod documents;
+mod ffmpeg;
 mod films;
 mod http_abuse;
 mod http_contract;

@@ -60,13 +60,19 @@ impl Server {
 
     /// Starts it with a configuration file.
     pub(crate) fn configured(toml: &str) -> Self {
+        Self::configured_with(toml, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn configured_with(toml: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ocelli.toml");
         std::fs::write(&file, toml).unwrap();
         let mut command = command();
         command
             .args(["--port", "0", "--address", "127.0.0.1", "--rtsp", "127.0.0.1:0", "--config"])
-            .arg(&file);
+            .arg(&file)
+            .envs(variables.iter().copied());
         Self::of(&mut command, Some(directory))
     }
 

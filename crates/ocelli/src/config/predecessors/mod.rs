@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::Surroundings;
 use super::reader::Reader;
+use super::section::Section;
 use super::{Config, keys};
 use crate::cli::Mode;
 
@@ -13,8 +14,8 @@ mod rtp;
 mod rtsp;
 
 /// Tables of the RTSP-to-browser server's file.
-const RTSP_TABLES: [&str; 5] =
-    [keys::SERVER.name, keys::RTSP.name, keys::TRANSCODING.name, keys::FFMPEG.name, keys::PERFORMANCE.name];
+const RTSP_TABLES: [&str; 4] =
+    [keys::SERVER.name, keys::RTSP.name, keys::TRANSCODING.name, keys::PERFORMANCE.name];
 
 /// Whether a table of the file's top level is a predecessor's.
 pub(super) fn owns(name: &str) -> bool {
@@ -26,18 +27,19 @@ pub(super) fn recognised(root: &DeTable<'_>) -> bool {
     root.keys().any(|key| owns(key.get_ref()))
 }
 
-/// Reads the predecessors' tables into `config`.
+/// Reads the predecessors' tables into `config`. `[ffmpeg]` is theirs and ours.
 pub(super) fn read(
     root: &DeTable<'_>,
     mode: Option<Mode>,
     config: &mut Config,
     reader: &mut Reader<'_>,
     around: Surroundings<'_>,
+    ffmpeg: &Section,
 ) {
     if root.keys().any(|key| key.get_ref() == keys::MJPEG_RTP.name || rtp::number(key.get_ref()).is_some()) {
         rtp::read(root, mode, config, reader, around);
     }
     if root.keys().any(|key| RTSP_TABLES.contains(&key.get_ref().as_ref())) {
-        rtsp::read(root, config, reader, around);
+        rtsp::read(root, config, reader, around, ffmpeg);
     }
 }

@@ -2,22 +2,21 @@
 //!
 //! Its one camera is called `camera`. `[transcoding]` says what its viewers get who ask for nothing else; it is made here, by the
 //! worker. Where `[ffmpeg]` has words of its own for FFmpeg (`extra_args`), and FFmpeg is installed, that is what reads the camera and
-//! turns it into MJPEG, unless the camera's address holds a password.
+//! turns it into MJPEG.
 
 use std::time::Duration;
 
 use ocelli_media::Codec;
 use toml::de::DeTable;
 
-use super::super::keys::{FFMPEG, PERFORMANCE, RTSP, SERVER, TRANSCODING};
+use super::super::keys::{PERFORMANCE, RTSP, SERVER, TRANSCODING};
 use super::super::ours::{self, RTSP_SILENCE, check_source, is_rtsp};
 use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::section::{Section, Text};
 use super::super::value::host;
 use super::super::{CameraConfig, Config, Surroundings, default_name};
-use crate::capture::{Device, Request, through_ffmpeg};
-use crate::sources::{PASSWORD_NAMES, SourceOptions, Transport, hide_user};
+use crate::sources::{SourceOptions, Transport};
 use crate::variants::{Fps, Shape};
 
 /// The shortest time between two tries.
@@ -31,12 +30,12 @@ pub(super) fn read(
     config: &mut Config,
     reader: &mut Reader<'_>,
     around: Surroundings<'_>,
+    ffmpeg: &Section,
 ) {
     server(&reader.top(root, SERVER), config, reader);
     performance(&reader.top(root, PERFORMANCE), config);
     let rtsp = reader.top(root, RTSP);
     let transcoding = reader.top(root, TRANSCODING);
-    let ffmpeg = reader.top(root, FFMPEG);
     let Some(url) = rtsp.text("url").cloned() else {
         if rtsp.place.is_some() && rtsp.place_of("url").is_none() && reader.problems.is_empty() {
             let problem = Problem::new(rtsp.place, "rtsp", "the key `url` is missing");
@@ -66,13 +65,13 @@ pub(super) fn read(
     let size = resolution(&transcoding, reader);
     let codec = output_codec(&transcoding, reader);
     let has_words = !ffmpeg.texts("extra_args").is_empty();
-    let command = (is_rtsp(&url.text) && codec.is_none() && has_words)
-        .then(|| command(&url, &rtsp, &transcoding, size, &ffmpeg, reader, around))
+    let read_by_ffmpeg = (is_rtsp(&url.text) && codec.is_none() && has_words)
+        .then(|| through_ffmpeg(&url, &rtsp, &transcoding, size, ffmpeg, reader, around))
         .flatten();
-    if let Some(command) = command {
-        camera.source = (&command).into();
+    if let Some(source) = read_by_ffmpeg {
+        camera.source = (&source).into();
         camera.options.silence_timeout = default.silence_timeout;
-        check_source("rtsp.url", &command, &mut camera, reader);
+        check_source("rtsp.url", &source, &mut camera, reader);
     } else {
         check_source("rtsp.url", &url, &mut camera, reader);
         camera.pixels.shape = Shape {
@@ -110,8 +109,8 @@ fn output_codec(transcoding: &Section, reader: &mut Reader<'_>) -> Option<Codec>
     }
 }
 
-/// The command line with which FFmpeg reads the camera and turns it into MJPEG, if it may and can.
-fn command(
+/// The source by which FFmpeg reads the camera and turns it into MJPEG, if it may and can. Its address is in no command line.
+fn through_ffmpeg(
     url: &Text,
     rtsp: &Section,
     transcoding: &Section,
@@ -124,43 +123,26 @@ fn command(
     if !ffmpeg.flag("enabled") || !around.machine.has_program(program) {
         return None;
     }
-    if holds_password(url) {
-        // Its command line, password and all, could be read by every user of the machine.
-        let text = "ffmpeg.extra_args: left out, and the camera read without FFmpeg, which would show the password to every \
-                    user of this machine";
-        reader.warn(ffmpeg.place_of("extra_args"), text);
-        return None;
-    }
-    let mut request = Request::new(Device::Source(String::new()));
-    request.quality = transcoding.known_integer("quality");
-    request.fps = transcoding.known_integer("framerate");
-    (request.width, request.height) = size;
-    let transport = ["-rtsp_transport".to_owned(), rtsp.word("transport").to_owned()];
-    // Once with the values of variables and once with their names, in the words as in the address.
-    let words = |choose: fn(&Text) -> &str| {
-        let (before, after) = extra_words(ffmpeg, choose);
-        through_ffmpeg(program, &[&transport[..], &before].concat(), choose(url), &after, &request)
+    let rate = transcoding.known_integer::<u32>("framerate").map(|rate| format!("-r {rate}"));
+    let size = match size {
+        (Some(width), Some(height)) => Some(format!("-s {width}x{height}")),
+        _ => None,
     };
+    let output: Vec<String> = rate.into_iter().chain(size).collect();
+    let parameters = format!(
+        "#video=mjpeg&audio=off&input=-rtsp_transport {}&output={}",
+        rtsp.word("transport"),
+        output.join(" ")
+    );
     reader.warn(
         Some(url.place),
         "rtsp.url: FFmpeg reads this camera and turns it into MJPEG, as `[ffmpeg]` has it",
     );
     Some(Text {
-        text: words(|text| &text.text),
-        shown: words(|text| &text.shown),
-        secret: url.secret || ffmpeg.texts("extra_args").iter().any(|text| text.secret),
-        place: url.place,
+        text: format!("ffmpeg:{}{parameters}", url.text),
+        shown: format!("ffmpeg:{}{parameters}", url.shown),
+        ..url.clone()
     })
-}
-
-/// Whether an address has a user, a parameter that cameras take a password in (`?user=admin&pwd=…`), or anything from the
-/// environment, which is where passwords are put.
-fn holds_password(url: &Text) -> bool {
-    let parameters = url.text.split_once('?').map_or("", |(_, query)| query).split('&');
-    let mut names = parameters.map(|pair| pair.split('=').next().unwrap_or_default().to_ascii_lowercase());
-    url.secret
-        || hide_user(&url.text) != url.text
-        || names.any(|name| PASSWORD_NAMES.iter().any(|word| name.contains(word)))
 }
 
 fn server(server: &Section, config: &mut Config, reader: &mut Reader<'_>) {
@@ -186,40 +168,6 @@ fn performance(performance: &Section, config: &mut Config) {
     config.limits.viewers = performance.known_integer("max_clients").unwrap_or(config.limits.viewers);
     let pictures = performance.known_integer::<usize>("frame_buffer_size");
     config.limits.buffer_size = pictures.map_or(config.limits.buffer_size, |pictures| pictures.max(2));
-}
-
-/// FFmpeg's options that it takes for what it reads only; given for what it writes, it refuses to start.
-const INPUT_OPTIONS: [&str; 16] = [
-    "-rtsp_transport",
-    "-rtsp_flags",
-    "-fflags",
-    "-flags",
-    "-probesize",
-    "-analyzeduration",
-    "-timeout",
-    "-stimeout",
-    "-hwaccel",
-    "-hwaccel_device",
-    "-max_delay",
-    "-reorder_queue_size",
-    "-buffer_size",
-    "-thread_queue_size",
-    "-use_wallclock_as_timestamps",
-    "-re",
-];
-
-/// The file's extra words for FFmpeg, as `choose` has them: those that belong before its input and those that belong
-/// after.
-fn extra_words(ffmpeg: &Section, choose: fn(&Text) -> &str) -> (Vec<String>, Vec<String>) {
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    let mut for_input = false;
-    for text in ffmpeg.texts("extra_args") {
-        if text.text.starts_with('-') {
-            for_input = INPUT_OPTIONS.contains(&text.text.as_str());
-        }
-        if for_input { &mut before } else { &mut after }.push(choose(text).to_owned());
-    }
-    (before, after)
 }
 
 /// `"1280x720"`.

@@ -5,14 +5,14 @@
 //! standard error become the cause when it ends.
 
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use ocelli_hub::{BoxFuture, Publisher, Source, SourceError};
 use tokio::process::Command;
 
 use self::read::Reading;
-use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError, hide_user};
-use crate::children::{Group, LastLines, ended};
+use super::{Pictures, SourceKind, SourceOptions, SourceUrl, SpecError};
+use crate::children::{Group, LastLines, cause};
 
 mod patience;
 mod read;
@@ -64,7 +64,8 @@ impl ExecSource {
         }
         // Standard output is closed: what is left is to learn why.
         let status = group.wait().await;
-        Err(SourceError::lost(self.cause(status, &lines.finish().await, pictures.fault())))
+        let why = [&lines.finish().await, pictures.fault().unwrap_or_default()];
+        Err(SourceError::lost(cause(&self.name(), status, &why)))
     }
 
     fn spawn(&self) -> Result<Group, SourceError> {
@@ -82,18 +83,6 @@ impl ExecSource {
             _ => SourceError::lost(format!("{} could not be started: {error}", self.name())),
         })?;
         Ok(Group::new(child))
-    }
-
-    /// "`ffmpeg` ended with status 1: /dev/video0: No such file or directory".
-    fn cause(&self, status: Option<io::Result<ExitStatus>>, lines: &str, fault: Option<&str>) -> String {
-        let how = match status {
-            Some(Ok(status)) => ended(status),
-            Some(Err(error)) => format!("was lost: {error}"),
-            None => "closed its standard output and did not end".to_owned(),
-        };
-        let why = [lines, fault.unwrap_or_default()].into_iter().find(|text| !text.is_empty());
-        let why = why.map(|why| format!(": {}", hide_user(why))).unwrap_or_default();
-        format!("{} {how}{why}", self.name())
     }
 
     fn name(&self) -> String {
