@@ -1,4 +1,4 @@
-//! The addresses that give pictures: streams and snapshots, as JPEGs whatever the camera gives.
+//! The addresses that give pictures: streams and snapshots, as JPEGs whatever the camera gives, or not coded where that is asked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,7 +82,9 @@ async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, 
         Some(_) => false,
         None => headers.get("sec-fetch-dest").is_some_and(|dest| dest == "image"),
     };
-    let asked = asked_of(&app, camera, &headers, &query)?;
+    let asked = asked_of(&app, camera, &headers, &query, &[Codec::Rgb24, Codec::Yuv420])?;
+    // What goes ahead of a picture says that it is a JPEG.
+    let advance_headers = advance_headers && asked.shape.codec == Some(Codec::Jpeg);
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(mjpeg::CONTENT_TYPE));
@@ -163,11 +165,20 @@ fn parameter<'a>(query: &'a Pairs, name: &str) -> Result<Option<&'a str>, ApiErr
     }
 }
 
-/// What is asked of `camera`, coded as JPEG.
-fn asked_of(app: &App, camera: &CameraEntry, headers: &HeaderMap, query: &Pairs) -> Result<Asked, ApiError> {
+/// What is asked of `camera`, coded as JPEG or, where that is what is asked, as one of `others`.
+fn asked_of(
+    app: &App,
+    camera: &CameraEntry,
+    headers: &HeaderMap,
+    query: &Pairs,
+    others: &[Codec],
+) -> Result<Asked, ApiError> {
     let pairs = query.iter().map(|(name, value)| (&**name, &**value));
     let asked = Asked::read(camera.pixel_options(), pairs)
         .map_err(|error| ApiError::bad_parameter(error.to_string(), error.expected()))?;
+    if asked.own.codec.is_some_and(|codec| others.contains(&codec)) {
+        return Ok(asked);
+    }
     if let Some(codec) = asked.own.codec.filter(|codec| *codec != Codec::Jpeg) {
         let name = camera.name();
         let elsewhere = match app.rtsp.listens.get() {
@@ -180,7 +191,8 @@ fn asked_of(app: &App, camera: &CameraEntry, headers: &HeaderMap, query: &Pairs)
             }
             _ => String::new(),
         };
-        let hint = format!("expected mjpeg, which is all that goes this way{elsewhere}");
+        let known = [Codec::Jpeg].iter().chain(others).map(Codec::to_string).collect::<Vec<_>>().join(", ");
+        let hint = format!("expected one of {known}{elsewhere}");
         return Err(ApiError::bad_parameter(format!("codec={codec}"), hint));
     }
     let jpeg = |shape: Shape| Shape { codec: Some(Codec::Jpeg), bit_rate_kbps: None, ..shape };
@@ -251,7 +263,7 @@ async fn snapshot_of(
     headers: &HeaderMap,
     query: &Pairs,
 ) -> Result<Response, ApiError> {
-    let asked = asked_of(app, camera, headers, query)?;
+    let asked = asked_of(app, camera, headers, query, &[])?;
     let asked = Asked { shape: Shape { fps: None, ..asked.shape }, ..asked };
     let still = tokio::time::timeout(SNAPSHOT_WAIT, camera.still(&asked.shape)).await;
     let StillPicture { frame, is_notice: lost } = match still {

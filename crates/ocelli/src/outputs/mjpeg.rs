@@ -1,10 +1,12 @@
-//! MJPEG over HTTP: `multipart/x-mixed-replace` (no RFC; every browser and camera since 1995).
+//! MJPEG over HTTP: `multipart/x-mixed-replace` (no RFC; every browser and camera since 1995). Pictures that are not coded go the same
+//! way, with their format and size in the header block.
 //!
 //! A picture and its header block are put together once, as a [`Part`] of a derived stream. A viewer is one task that
 //! waits for the newest part and writes it from the one shared buffer by one `writev`. It holds at most the part it is
 //! writing, and takes the newest one when the socket is ready for it, so a slow viewer skips pictures and stays live.
 //! What the kernel keeps for it is bounded by `TCP_NOTSENT_LOWAT`.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use ocelli_hub::{Derivation, DerivedReader, Item, Next, Piece, RingSender, Subscriber, Want};
-use ocelli_media::{Codec, Frame, video_track};
+use ocelli_media::{Codec, Frame, Track, video_track};
 use tokio::net::TcpStream;
 
 use crate::variants::Unshaped;
@@ -40,8 +42,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// The picture, a whole JPEG file.
-    pub fn jpeg(&self) -> &Bytes {
+    /// The picture: a whole JPEG file, or the samples of one that is not coded.
+    pub fn picture(&self) -> &Bytes {
         &self.frame.data
     }
 
@@ -55,9 +57,11 @@ impl Part {
         self.notice
     }
 
-    fn new(frame: Frame, notice: bool) -> Self {
-        let mut header = BytesMut::with_capacity(128);
-        header.extend_from_slice(b"--ocelli\r\nContent-Type: image/jpeg\r\nContent-Length: ");
+    fn new(frame: Frame, notice: bool, content: &str) -> Self {
+        let mut header = BytesMut::with_capacity(192);
+        header.extend_from_slice(b"--ocelli\r\nContent-Type: ");
+        header.extend_from_slice(content.as_bytes());
+        header.extend_from_slice(b"\r\nContent-Length: ");
         header.extend_from_slice(frame.data.len().to_string().as_bytes());
         if let Some(captured) = frame.captured {
             header.extend_from_slice(b"\r\nX-Timestamp: ");
@@ -77,7 +81,22 @@ impl Piece for Part {
     }
 }
 
-/// Makes parts out of a camera's JPEGs; its sound is left out. Ends when the camera gives another codec.
+/// The type of pictures that are parts.
+const JPEG: &str = "image/jpeg";
+
+/// The type of a stream's pictures, if each stands for itself.
+fn content_type(track: &Track) -> Option<Cow<'static, str>> {
+    let format = match track.codec {
+        Codec::Jpeg => return Some(JPEG.into()),
+        Codec::Rgb24 => "rgb24",
+        Codec::Yuv420 => "yuv420",
+        _ => return None,
+    };
+    let size = track.size?;
+    Some(format!("video/x-raw; format={format}; width={}; height={}", size.width, size.height).into())
+}
+
+/// Makes parts out of pictures that stand for themselves; sound is left out. Ends when other pictures come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MjpegParts;
 
@@ -89,15 +108,17 @@ impl Derivation for MjpegParts {
     }
 
     async fn run(self, mut input: Subscriber, mut output: RingSender<Part>) {
+        let mut content = Cow::Borrowed(JPEG);
         loop {
             match input.next().await {
                 Ok(Item::Frame(frame)) if !frame.is_picture() => {}
-                Ok(Item::Frame(frame)) => drop(output.push(Part::new(frame, false))),
-                Ok(Item::Notice(frame)) => drop(output.push(Part::new(frame, true))),
-                Ok(Item::Tracks(tracks))
-                    if video_track(&tracks).is_some_and(|track| track.codec != Codec::Jpeg) =>
-                {
-                    return;
+                Ok(Item::Frame(frame)) => drop(output.push(Part::new(frame, false, &content))),
+                Ok(Item::Notice(frame)) => drop(output.push(Part::new(frame, true, JPEG))),
+                Ok(Item::Tracks(tracks)) if video_track(&tracks).is_some() => {
+                    match video_track(&tracks).and_then(content_type) {
+                        Some(named) => content = named,
+                        None => return,
+                    }
                 }
                 // Nothing is lost to one who wants the newest.
                 Ok(Item::Tracks(_) | Item::Lost { .. }) => {}

@@ -260,7 +260,7 @@ fn codec(value: &str) -> Result<Codec, BadParameter> {
         "mjpeg" | "jpeg" => Ok(Codec::Jpeg),
         "h264" => Ok(Codec::H264),
         "h265" => Ok(Codec::H265),
-        "rgb24" => Ok(Codec::Rgb24),
+        "rgb24" | "raw" => Ok(Codec::Rgb24),
         "yuv420" => Ok(Codec::Yuv420),
         _ => Err(bad("codec", value, "mjpeg, h264, h265, rgb24 or yuv420")),
     }

@@ -20,6 +20,7 @@ mod processes;
 mod programs;
 mod promises;
 mod publish;
+mod raw;
 mod relay;
 mod rtp_feedback;
 mod rtp_in;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ocelli_hub::{Bounds, Publisher, Stream};
-use ocelli_media::{MediaTime, Track, TrackId};
+use ocelli_media::{MediaTime, Size, Track, TrackId};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -22,11 +22,22 @@ fn frame(data: impl Into<Bytes>) -> Frame {
 
 #[test]
 fn a_part_says_its_type_length_and_time() {
-    let part = Part::new(frame("jpeg"), false);
+    let part = Part::new(frame("jpeg"), false, JPEG);
     let expected =
         "--ocelli\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\nX-Timestamp: 1700000000.000042\r\n\r\n";
     assert_eq!(part.header, expected);
     assert_eq!(part.size(), expected.len() + 4);
+}
+
+#[test]
+fn pictures_that_are_not_coded_say_their_format_and_size() {
+    let track = |codec, size| Track::video(codec, size, Vec::new());
+    let size = Size::new(320, 240);
+    let named = content_type(&track(Codec::Rgb24, size));
+    assert_eq!(named.as_deref(), Some("video/x-raw; format=rgb24; width=320; height=240"));
+    assert!(content_type(&track(Codec::Yuv420, size)).expect("named").contains("format=yuv420"));
+    assert_eq!(content_type(&track(Codec::Jpeg, None)).as_deref(), Some("image/jpeg"));
+    assert_eq!(content_type(&track(Codec::H264, size)), None);
 }
 
 #[test]
@@ -105,7 +116,7 @@ async fn a_cameras_sound_is_left_out() {
         setup.publisher.push(Frame { track: TrackId::AUDIO, key: false, ..frame("sound") });
         setup.publisher.push(frame("picture"));
         let Ok(Next::Piece(part)) = parts.next().await else { panic!("the stream lives") };
-        assert_eq!(part.jpeg(), "picture");
+        assert_eq!(part.picture(), "picture");
     }
     assert_eq!(parts.skipped(), 0);
 }
@@ -125,7 +136,7 @@ async fn a_viewer_that_does_not_read_skips_to_the_newest_and_holds_one_picture()
         // viewer then knows of, before the next one comes.
         for number in 128..=227 {
             setup.publisher.push(picture(number));
-            while !matches!(derived.next().await, Ok(Next::Piece(part)) if part.jpeg()[0] == number) {}
+            while !matches!(derived.next().await, Ok(Next::Piece(part)) if part.picture()[0] == number) {}
             tokio::task::yield_now().await;
         }
         let mut buffer = vec![0; 1 << 16];
