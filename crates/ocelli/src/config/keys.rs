@@ -374,9 +374,9 @@ pub const CAMERA: Table = Table {
 };
 
 /// What may stand in `decoders`.
-pub const DECODERS: &[&str] = &["vaapi", "v4l2m2m", "cuda"];
+pub const DECODERS: &[&str] = &["v4l2m2m", "cuda"];
 /// What may stand in a camera's `encoders`.
-pub const ENCODERS: &[&str] = &["v4l2m2m", "vaapi", "nvenc", "x264", "openh264"];
+pub const ENCODERS: &[&str] = &["v4l2m2m", "nvenc", "x264", "openh264"];
 
 /// `[cameras.NAME.variants.VARIANT]`
 pub const VARIANT: Table = Table {

@@ -16,7 +16,7 @@ rotate = 90
 flip = "horizontal"
 max_latency_ms = 150
 encoders = ["v4l2m2m", "openh264"]
-decoders = "vaapi"
+decoders = "cuda"
 
 [cameras.front.variants.small]
 width = 320
@@ -37,7 +37,7 @@ fn variants_and_what_turns_and_codes_pictures_are_read() {
     assert_eq!(pixels.max_latency, Duration::from_millis(150));
     assert_eq!(
         (&pixels.encoders[..], &pixels.decoders[..]),
-        (&["v4l2m2m".into(), "openh264".into()][..], &["vaapi".into()][..])
+        (&["v4l2m2m".into(), "openh264".into()][..], &["cuda".into()][..])
     );
     let [(small, first), (film, second)] = &pixels.variants[..] else { panic!("{pixels:?}") };
     assert_eq!((small.as_str(), film.as_str()), ("small", "film"), "in the order of the file");
