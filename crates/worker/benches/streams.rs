@@ -7,9 +7,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ocelli_codec::worker::protocol::{Coding, FrameHead, Input, NoteKind, Output, OutputId, Piece, Request};
-use ocelli_media::Codec;
+use ocelli_codec::recode::Wish;
+use ocelli_codec::worker::protocol::{
+    Coding, FrameHead, Input, NoteKind, Output, OutputId, Piece, Request, Still,
+};
 use ocelli_media::annexb::{Event, Framer};
+use ocelli_media::{Codec, Size, Turn};
 use ocelli_worker::camera::{Camera, Frame};
 use ocelli_worker::decode::StreamDecoder;
 use ocelli_worker::encode::Moment;
@@ -187,6 +190,7 @@ fn streams(_: &mut Criterion) {
     );
 
     let jpeg = single.last.0.clone();
+    stills(&units[0].0);
     let mut work = Work::new(Input::Jpeg, &[Some(640)]);
     let mut small = SmallFloor::new(&jpeg);
     let mut data = jpeg.clone();
@@ -196,6 +200,23 @@ fn streams(_: &mut Criterion) {
         jpeg.len() >> 10,
         work / floor
     );
+}
+
+fn stills(keyframe: &[u8]) {
+    let mut camera = Camera::new().expect("memory");
+    let most = Size { width: 1920, height: 1080 };
+    let wish = Wish { quality: Some(80), sampling: None, most };
+    let still = Still { input: Input::H264, wish, turn: Turn::None };
+    let mut data = keyframe.to_vec();
+    let [still, _] = medians(
+        50,
+        |_| {
+            data.copy_from_slice(keyframe);
+            black_box(camera.still(&still, &mut data, |size, _| size).expect("a keyframe"));
+        },
+        |_| (),
+    );
+    println!("streams: a still of 1080p from a keyframe of {} KB {still:.2} ms", keyframe.len() >> 10);
 }
 
 /// libjpeg-turbo's decode at 3/8, and its encode of ready planes of 640x360.

@@ -8,6 +8,7 @@ use ocelli_codec::recode::{RecodeError, Recoder, Wish};
 use ocelli_codec::worker::protocol::{Coding, Input, Outcome, Output, OutputId, Still, Wanted};
 use ocelli_media::Size;
 use ocelli_media::jpeg::estimate_quality;
+use ocelli_media::jpeg::rewrite::Sampling;
 
 use crate::decode::{DecodeError, Device, JpegDecoder, StreamDecoder};
 use crate::encode::{CODINGS, Encoder, Moment, Shot};
@@ -30,7 +31,7 @@ pub struct Camera {
     devices: Vec<Device>,
     /// For stills, so that the stream's decoder goes on undisturbed. Kept warm.
     still: Option<(Input, StreamDecoder)>,
-    stills: Prepared,
+    stills: Stills,
     turner: Turner,
     outputs: Outputs,
     /// Outputs that have got this frame's file itself, turned.
@@ -95,7 +96,7 @@ impl Camera {
             stream: None,
             devices: decoders.to_vec(),
             still: None,
-            stills: Prepared::default(),
+            stills: Stills::default(),
             turner: Turner::default(),
             outputs: Outputs::new(encoders),
             turned: Vec::new(),
@@ -153,8 +154,7 @@ impl Camera {
         self.outputs.end(id);
     }
 
-    /// Decodes a frame and gives the pieces that come of it. Its bytes are changed. The inner error says in words why it was
-    /// refused, which damage is not.
+    /// Decodes a frame and gives the pieces that come of it. Its bytes are changed.
     ///
     /// # Errors
     /// The sink's.
@@ -298,10 +298,12 @@ impl Camera {
         let mut output = Output::new(Coding::Jpeg);
         output.turn = still.turn;
         output.quality = still.wish.quality;
-        (output.width, output.height) = (Some(still.wish.most.width), Some(still.wish.most.height));
+        let most = |side: u16| Some(side).filter(|side| *side > 0);
+        (output.width, output.height) = (most(still.wish.most.width), most(still.wish.most.height));
         let (view, source, source_quality) = if still.input == Input::Jpeg {
             let source = JpegDecoder::size(data).map_err(words)?;
-            if lossless::is_enough(&output, source)
+            if still.wish.sampling.is_none()
+                && lossless::is_enough(&output, source)
                 && let Some(turned) = self.turner.turn(data, still.turn)
             {
                 return Ok(take(output.size(source), turned));
@@ -317,32 +319,52 @@ impl Camera {
             let shown = decoder.still(data).map_err(words)?;
             (shown.view, shown.view.size, None)
         };
-        encode_still(&mut self.stills, &output, &view, source, source_quality, take)
+        self.stills.encode(&output, still.wish.sampling, &view, source, source_quality, take)
     }
 }
 
-fn encode_still<T>(
-    prepared: &mut Prepared,
-    output: &Output,
-    view: &View<'_>,
-    source: Size,
-    source_quality: Option<u8>,
-    take: impl FnOnce(Size, &[u8]) -> T,
-) -> Result<T, String> {
-    let size = output.size(source);
-    let mut encoder = Encoder::new(output, &[]).map_err(|error| error.to_string())?;
-    let mut layout = encoder.layout(view.layout);
-    if output.turn.swaps_sides() && layout == Layout::Yuv422 {
-        layout = Layout::Yuv420;
-    }
-    let form =
-        Form { size: output.turn.of(size), layout, range: encoder.range(view.range), turn: output.turn };
-    prepared.next();
-    let view = prepared.get(view, &form).map_err(|error| error.to_string())?;
-    let moment = Moment { number: 0, time_us: 0 };
-    let encoded = encoder.encode(&view, &Shot { moment, keyframe: true, source_quality });
-    match encoded.map_err(|error| error.to_string())? {
-        Some(encoded) => Ok(take(size, encoded.data)),
-        None => Err("the encoder gives no picture".to_owned()),
+/// What stills are made with, kept from one to the next.
+#[derive(Debug, Default)]
+struct Stills {
+    prepared: Prepared,
+    encoder: Option<Encoder>,
+}
+
+impl Stills {
+    fn encode<T>(
+        &mut self,
+        output: &Output,
+        sampling: Option<Sampling>,
+        view: &View<'_>,
+        source: Size,
+        source_quality: Option<u8>,
+        take: impl FnOnce(Size, &[u8]) -> T,
+    ) -> Result<T, String> {
+        let size = output.size(source);
+        let kept = self.encoder.take().and_then(|mut encoder| encoder.change(output).then_some(encoder));
+        let mut encoder = match kept {
+            Some(encoder) => encoder,
+            None => Encoder::new(output, &[]).map_err(|error| error.to_string())?,
+        };
+        let layout = match sampling {
+            Some(Sampling::Yuv420) => Layout::Yuv420,
+            Some(Sampling::Yuv422) => Layout::Yuv422,
+            None => encoder.layout(view.layout),
+        };
+        // Turned, colour as coarse across as down stays so.
+        let layout = if output.turn.swaps_sides() { Layout::Yuv420 } else { layout };
+        let (range, matrix) = encoder.colours(view);
+        let form = Form { size: output.turn.of(size), layout, range, matrix, turn: output.turn };
+        self.prepared.next();
+        let view = self.prepared.get(view, &form).map_err(|error| error.to_string())?;
+        let moment = Moment { number: 0, time_us: 0 };
+        let encoded = encoder.encode(&view, &Shot { moment, keyframe: true, source_quality });
+        let taken = match encoded {
+            Ok(Some(encoded)) => Ok(take(size, encoded.data)),
+            Ok(None) => Err("the encoder gives no picture".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.encoder = Some(encoder);
+        taken
     }
 }

@@ -12,7 +12,7 @@
 //! | `decode/` | JPEG; H.264 and H.265 |
 //! | `outputs.rs` | what is wanted, and its encoders |
 //! | `prepare.rs` | each size, range and turn made once for all outputs |
-//! | `scale.rs`, `range.rs`, `turn.rs` | how |
+//! | `scale/`, `range.rs`, `matrix.rs`, `turn.rs` | how |
 //! | `lossless.rs` | JPEG files turned without being decoded |
 //! | `encode/` | JPEG; pictures not coded |
 //! | `h264/` | H.264, by whichever encoder works |
@@ -27,6 +27,7 @@ pub mod h264;
 #[cfg(feature = "libav")]
 mod libav;
 pub mod lossless;
+pub mod matrix;
 pub mod outputs;
 pub mod picture;
 pub mod prepare;

@@ -256,7 +256,8 @@ impl State {
             layout = Layout::Yuv420;
         }
         // A turn of sides is its own inverse, as far as sizes go.
-        let form = Form { size: turn.of(size), layout, range: encoder.range(picture.view.range), turn };
+        let (range, matrix) = encoder.colours(&picture.view);
+        let form = Form { size: turn.of(size), layout, range, matrix, turn };
         let view = match prepared.get(&picture.view, &form) {
             Ok(view) => view,
             Err(error) => return Ok(Err(error.to_string())),

@@ -6,7 +6,8 @@
 use ocelli_codec::Range;
 use ocelli_media::{Size, Turn};
 
-use crate::picture::{Buffer, Layout, View};
+use crate::matrix;
+use crate::picture::{Buffer, Layout, Matrix, View};
 use crate::range::copy_in_range;
 use crate::scale::{ScaleError, Scaling};
 use crate::turn::turn;
@@ -20,6 +21,8 @@ pub struct Form {
     pub layout: Layout,
     /// Range of its samples.
     pub range: Range,
+    /// What luma and colour are made of: the source's own, or that of BT.601 in full range.
+    pub matrix: Matrix,
     /// How it is turned.
     pub turn: Turn,
 }
@@ -28,6 +31,8 @@ pub struct Form {
 #[derive(Debug, Default)]
 pub struct Prepared {
     scaling: Scaling,
+    /// Room for [`matrix::to_bt601`].
+    shifts: Vec<i16>,
     made: Vec<(Form, Buffer)>,
     /// Buffers of the picture before.
     spare: Vec<(Form, Buffer)>,
@@ -59,8 +64,8 @@ impl Prepared {
     }
 
     fn find(&mut self, source: &View<'_>, form: &Form) -> Result<Place, ScaleError> {
-        let as_it_is =
-            Form { size: source.size, layout: source.layout, range: source.range, turn: Turn::None };
+        let View { size, layout, range, matrix, .. } = *source;
+        let as_it_is = Form { size, layout, range, matrix, turn: Turn::None };
         if *form == as_it_is {
             return Ok(Place::Source);
         }
@@ -73,9 +78,13 @@ impl Prepared {
         if form.turn != Turn::None {
             let place = self.find(source, &Form { turn: Turn::None, ..*form })?;
             turn(&self.at(source, place), form.turn, &mut buffer);
-        } else if form.range != source.range {
-            let place = self.find(source, &Form { range: source.range, ..*form })?;
+        } else if form.range != source.range || form.matrix != source.matrix {
+            // In one go: nobody wants what lies between.
+            let place = self.find(source, &Form { range: source.range, matrix: source.matrix, ..*form })?;
             copy_in_range(&self.at(source, place), form.range, &mut buffer);
+            if form.matrix != source.matrix {
+                matrix::to_bt601(&mut buffer, &mut self.shifts);
+            }
         } else {
             let place = self.cheapest(source, form);
             let from = match place {
@@ -101,6 +110,7 @@ impl Prepared {
         let made = self.made.iter().enumerate().filter(|(_, (made, _))| {
             made.turn == Turn::None
                 && made.range == source.range
+                && made.matrix == source.matrix
                 && made.layout == form.layout
                 && enough(made.size.width, form.size.width)
                 && enough(made.size.height, form.size.height)

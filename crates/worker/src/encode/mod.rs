@@ -13,7 +13,7 @@ pub use self::h264::H264Encoder;
 pub use self::jpeg::JpegEncoder;
 pub use self::raw::RawEncoder;
 use crate::h264::Kind;
-use crate::picture::{Layout, View};
+use crate::picture::{Layout, Matrix, View};
 
 /// What this worker encodes whatever libraries there are.
 pub const CODINGS: &[Coding] = &[Coding::Jpeg, Coding::Rgb24, Coding::Yuv420];
@@ -127,8 +127,7 @@ impl Encoder {
         }
     }
 
-    /// In which range it takes pictures of `range`.
-    pub fn range(&self, range: Range) -> Range {
+    fn range(&self, range: Range) -> Range {
         match self {
             Self::Jpeg(_) => Range::Full,
             Self::H264(_) => range,
@@ -136,7 +135,13 @@ impl Encoder {
         }
     }
 
-    /// Encodes a picture that has the layout, range and size that it takes. `None`: one comes of it later.
+    /// In which range and of what it takes a picture.
+    pub fn colours(&self, picture: &View<'_>) -> (Range, Matrix) {
+        let matrix = if matches!(self, Self::Jpeg(_)) { Matrix::Bt601 } else { picture.matrix };
+        (self.range(picture.range), matrix)
+    }
+
+    /// Encodes a picture that has the layout, colours and size that it takes. `None`: one comes of it later.
     ///
     /// # Errors
     /// The encoder refuses. It may be tried with the next picture.

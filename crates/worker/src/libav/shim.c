@@ -24,7 +24,7 @@ static const enum AVPixelFormat FULL_RANGE[] = {
     AV_PIX_FMT_YUVJ420P, AV_PIX_FMT_YUVJ422P, AV_PIX_FMT_YUVJ444P, AV_PIX_FMT_GRAY8,
 };
 
-static uint32_t missing;
+static _Thread_local uint32_t missing;
 
 /* Messages of FFmpeg's decoders go nowhere: they quote strangers' bytes. Of H.265 only they say that a picture was missing. */
 void ocelli_listen(void *from, int level, const char *format, va_list rest) {
