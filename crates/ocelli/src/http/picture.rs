@@ -236,7 +236,12 @@ fn not_made(failure: &Failure) -> ApiError {
 /// Tells what is made, where the address asked for something.
 fn tell_variant(response: &mut Response, camera: &CameraEntry, asked: &Asked) {
     let tracks = camera.stream().stats().tracks;
-    let made = asked.made_of(tracks.as_deref().and_then(|tracks| video_track(tracks)));
+    let track = tracks.as_deref().and_then(|tracks| video_track(tracks));
+    let but_for_rate = Shape { fps: None, ..asked.shape };
+    if track.is_some_and(|track| track.codec == Codec::Jpeg && but_for_rate.is_given_by(track)) {
+        return;
+    }
+    let made = asked.made_of(track);
     if let Some(Ok(value)) = made.map(|made| HeaderValue::from_str(&made)) {
         response.headers_mut().insert(X_VARIANT, value);
     }

@@ -63,6 +63,7 @@ fn parts_have_length_and_time_and_an_image_of_a_page_gets_the_next_head_ahead() 
 fn the_rate_is_limited_where_it_is_asked_for() {
     let server = server();
     let mut slow = Viewer::open(server.address(), "/stream?fps=5", "");
+    assert_eq!(slow.head.header("x-variant"), None, "they are the camera's own pictures");
     slow.next();
     let began = Instant::now();
     let pictures = slow.during(Duration::from_secs(3)).len() as f64;
