@@ -1,5 +1,5 @@
 //! JPEG files turned without being decoded: the blocks of coefficients change places, and lie otherwise within themselves.
-//! Nothing is lost, and it costs less than decoding does.
+//! Nothing is lost, and it costs about what decoding, turning and encoding do.
 //!
 //! Refuses, so that the picture is turned by way of its pixels: where a row or column of blocks that is there in part only would
 //! come to the upper or left edge; what is not baseline; and what would come out in a sampling that not every viewer

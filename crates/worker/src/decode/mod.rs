@@ -7,8 +7,10 @@ mod device;
 mod jpeg;
 #[cfg(feature = "libav")]
 mod libav;
-#[cfg(not(feature = "libav"))]
+#[cfg(not(any(feature = "libav", feature = "openh264")))]
 mod none;
+#[cfg(all(feature = "openh264", not(feature = "libav")))]
+mod openh264;
 
 use ocelli_codec::worker::protocol::Input;
 
@@ -16,8 +18,10 @@ pub use self::device::{Device, UnknownDevice};
 pub use self::jpeg::JpegDecoder;
 #[cfg(feature = "libav")]
 pub use self::libav::StreamDecoder;
-#[cfg(not(feature = "libav"))]
+#[cfg(not(any(feature = "libav", feature = "openh264")))]
 pub use self::none::StreamDecoder;
+#[cfg(all(feature = "openh264", not(feature = "libav")))]
+pub use self::openh264::StreamDecoder;
 use crate::picture::View;
 
 /// Most pixels of a picture that is decoded: as of a JPEG that is re-encoded.
