@@ -140,6 +140,9 @@ fn start(config: &Config) -> Arc<App> {
         encoders: encoders.clone(),
         per_camera: config.limits.variants_per_camera,
         max_latency: camera.pixels.max_latency,
+        lowest: camera.pixels.lowest,
+        decoders: camera.pixels.decoders.clone(),
+        h264_encoders: camera.pixels.encoders.clone(),
         quality: camera.options.quality,
         on_lost: camera.on_lost,
     };

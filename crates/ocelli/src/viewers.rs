@@ -219,7 +219,7 @@ impl Viewer {
     }
 
     /// Its numbers.
-    pub fn stats(&self) -> &ViewerStats {
+    pub fn stats(&self) -> &Arc<ViewerStats> {
         &self.stats
     }
 }

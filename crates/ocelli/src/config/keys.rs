@@ -355,6 +355,22 @@ pub const CAMERA: Table = Table {
              machine shows fewer pictures and no later ones.",
         ),
         key(
+            "min_quality",
+            Kind::Integer(1, 100, None),
+            "The quality of what is made of its pictures is not lowered below this for viewers whose networks take less, 1 to \
+             100. Default: it is left alone.",
+        ),
+        key(
+            "min_width",
+            Kind::Integer(16, 8192, None),
+            "Its width is not lowered below this for them, in pixels. Default: it is left alone.",
+        ),
+        key(
+            "min_fps",
+            Kind::Number(0.01, 1000.0),
+            "Its rate is not lowered below this for them, in pictures a second. Default: it is left alone.",
+        ),
+        key(
             "decoders",
             Kind::Words(DECODERS),
             "Hardware that decodes its H.264 and H.265, in the order in which it is tried before the processor does it. Default: none.",

@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::reader::{Reader, in_file_order};
 use super::section::Section;
 use super::value::short;
+use crate::variants::adapt::Bounds;
 use crate::variants::{Fps, Shape};
 
 /// How a camera's pictures are made anew, where they are.
@@ -21,6 +22,8 @@ pub struct PixelOptions {
     pub shape: Shape,
     /// A picture that is older is not decoded or encoded any more.
     pub max_latency: Duration,
+    /// How far variants are lowered to what their viewers' networks take; `None`: not at all.
+    pub lowest: Option<Bounds>,
     /// Hardware that decodes, in the order in which it is tried before the processor does it: words of [`keys::DECODERS`].
     pub decoders: Vec<String>,
     /// What encodes H.264, in the order in which it is tried: words of [`keys::ENCODERS`]. Empty: the program's own order.
@@ -34,6 +37,7 @@ impl Default for PixelOptions {
         Self {
             shape: Shape::default(),
             max_latency: Duration::from_millis(200),
+            lowest: None,
             decoders: Vec::new(),
             encoders: Vec::new(),
             variants: Vec::new(),
@@ -48,10 +52,23 @@ pub(super) fn read(section: &Section, value: &Spanned<DeValue<'_>>, reader: &mut
     PixelOptions {
         shape: Shape { turn: turn(section), ..Shape::default() },
         max_latency: section.integer("max_latency_ms").map_or(default.max_latency, Duration::from_millis),
+        lowest: lowest(section),
         decoders: words("decoders"),
         encoders: words("encoders"),
         variants: variants(&section.path, value, reader),
     }
+}
+
+/// What is not said is above what any variant gives, which leaves that alone.
+fn lowest(section: &Section) -> Option<Bounds> {
+    let quality: Option<u8> = section.integer("min_quality");
+    let (width, fps) = (section.integer("min_width"), section.number("min_fps"));
+    let is_any = quality.is_some() || width.is_some() || fps.is_some();
+    is_any.then(|| Bounds {
+        quality_min: quality.unwrap_or(100),
+        width_min: width.unwrap_or(u16::MAX),
+        fps_min: fps.unwrap_or(1000.0),
+    })
 }
 
 fn turn(section: &Section) -> Turn {

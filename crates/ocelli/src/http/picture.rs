@@ -113,6 +113,7 @@ async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, 
     Ok(Takeover::response(response, move |socket, mut head| async move {
         tracing::debug!(camera = %viewer.stats().camera, %peer, id = viewer.stats().id, "viewer came");
         let ended = loop {
+            watched.shaped.watched_by(&viewer);
             let options = StreamOptions { advance_headers, fps: watched.fps };
             let ended = mjpeg::serve(&socket, &mut head, &mut watched.parts, options, &viewer).await;
             // What a camera gives is often not known before its first picture; then, or when it comes to give something
@@ -138,7 +139,7 @@ struct Watched {
     /// What the camera gave when this was chosen.
     source: Option<Codec>,
     /// Held for as long as the parts are read.
-    _shaped: Shaped,
+    shaped: Shaped,
 }
 
 impl Watched {
@@ -152,7 +153,7 @@ impl Watched {
         let parts = shaped.stream().derive(&MjpegParts, Want::Latest);
         // Leaving pictures out costs nothing, so the rate need not be one of few.
         let fps = thinned.and(asked.exact.fps).map(|fps| fps.per_second());
-        Ok(Self { parts, fps, source, _shaped: shaped })
+        Ok(Self { parts, fps, source, shaped })
     }
 }
 

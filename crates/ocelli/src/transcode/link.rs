@@ -58,6 +58,7 @@ pub(crate) enum Event {
 pub(crate) struct Link {
     camera: StreamName,
     program: Option<PathBuf>,
+    arguments: Vec<String>,
     restarts: Restarts,
     /// Why it was lost last, while it is not tried again.
     failure: Option<Failure>,
@@ -84,9 +85,9 @@ struct Running {
 }
 
 impl Link {
-    /// No worker yet. Without a program there never is one.
-    pub(crate) fn new(camera: StreamName, program: Option<PathBuf>) -> Self {
-        Self { camera, program, restarts: Restarts::default(), failure: None, state: State::None }
+    /// No worker yet. Without a program there never is one. `arguments` follow the camera's name.
+    pub(crate) fn new(camera: StreamName, program: Option<PathBuf>, arguments: Vec<String>) -> Self {
+        Self { camera, program, arguments, restarts: Restarts::default(), failure: None, state: State::None }
     }
 
     /// Has a worker started, if there is none and it may be tried. Whether one was.
@@ -103,7 +104,7 @@ impl Link {
         }
         self.restarts.started(now);
         let spawned = match &self.program {
-            Some(program) => Process::spawn(program, &self.camera),
+            Some(program) => Process::spawn(program, &self.camera, &self.arguments),
             None => Err(Failure::Unavailable("the program's own directory is not known".into())),
         };
         match spawned {

@@ -30,10 +30,10 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the program. Its environment is empty: it is not to know any secret.
-    pub(super) fn spawn(program: &Path, camera: &StreamName) -> Result<Self, Failure> {
+    pub(super) fn spawn(program: &Path, camera: &StreamName, arguments: &[String]) -> Result<Self, Failure> {
         let mut command = Command::new(program);
         // The camera's name is for those who look at a list of processes.
-        command.arg(camera.as_str()).env_clear().process_group(0);
+        command.arg(camera.as_str()).args(arguments).env_clear().process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Failure::Unavailable(

@@ -16,6 +16,7 @@ mod asked;
 mod grid;
 mod intake;
 mod limits;
+mod lowering;
 mod notices;
 mod orders;
 mod output;
@@ -29,7 +30,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +48,7 @@ use variant::{Hold, Variant};
 pub use variant::{Missed, VariantStats};
 
 use crate::transcode::{Failure, PROGRAM};
+use crate::viewers::Viewer;
 
 /// What holds for a camera's variants.
 #[derive(Clone, Debug)]
@@ -61,6 +63,13 @@ pub struct Rules {
     pub quality: u8,
     /// What viewers see while the camera is lost.
     pub on_lost: OnLost,
+    /// How far its variants are lowered to what their viewers' networks take; `None`: not at all.
+    pub lowest: Option<adapt::Bounds>,
+    /// Hardware that decodes H.264 and H.265, by the worker's names for it, in the order in which it is tried before the
+    /// processor does it.
+    pub decoders: Vec<String>,
+    /// What encodes H.264, by the worker's names for it, in the order in which it is tried; none: the worker's own.
+    pub h264_encoders: Vec<String>,
 }
 
 impl Default for Rules {
@@ -71,6 +80,9 @@ impl Default for Rules {
             max_latency: Duration::from_millis(200),
             quality: 80,
             on_lost: OnLost::Picture,
+            lowest: None,
+            decoders: Vec::new(),
+            h264_encoders: Vec::new(),
         }
     }
 }
@@ -83,7 +95,7 @@ pub struct Pixels(Arc<Shared>);
 #[derive(Clone, Debug)]
 pub struct Shaped {
     stream: Arc<Stream>,
-    _hold: Option<Arc<Hold>>,
+    hold: Option<Arc<Hold>>,
 }
 
 /// Why there is no such stream.
@@ -135,19 +147,26 @@ impl Shaped {
         &self.stream
     }
 
+    /// Tells who watches it, for it may be lowered to what more than half of its viewers' networks take.
+    pub fn watched_by(&self, viewer: &Viewer) {
+        if let Some(hold) = &self.hold {
+            hold.variant.watched_by(viewer);
+        }
+    }
+
     /// Whether it is the camera's own stream.
     pub fn is_own(&self) -> bool {
-        self._hold.is_none()
+        self.hold.is_none()
     }
 
     fn own(stream: &Arc<Stream>) -> Self {
-        Self { stream: stream.clone(), _hold: None }
+        Self { stream: stream.clone(), hold: None }
     }
 }
 
 impl From<Arc<Hold>> for Shaped {
     fn from(hold: Arc<Hold>) -> Self {
-        Self { stream: hold.variant.stream.clone(), _hold: Some(hold) }
+        Self { stream: hold.variant.stream.clone(), hold: Some(hold) }
     }
 }
 
@@ -190,13 +209,9 @@ impl Pixels {
         let needs_pixels = track.is_some_and(|track| !shape.is_given_by(track));
         let place = if needs_pixels { Some(self.0.place_for(&orders, id, &key)?) } else { None };
         orders.lives(id, place.is_some());
-        let variant = Arc::new(Variant {
-            id,
-            shape: *shape,
-            stream: Stream::new(camera.name().clone(), camera.bounds()),
-            place: Mutex::new(place),
-            numbers: variant::Numbers::new(self.0.numbers.variants.clone()),
-        });
+        let stream = Stream::new(camera.name().clone(), camera.bounds());
+        let numbers = variant::Numbers::new(self.0.numbers.variants.clone());
+        let variant = Arc::new(Variant::new(id, *shape, stream, place, numbers));
         let hold = Arc::new(Hold { variant: variant.clone(), shared: Arc::downgrade(&self.0) });
         orders.variants.insert(key, Arc::downgrade(&hold));
         orders.begun.push(variant);

@@ -4,19 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ocelli_codec::worker::protocol::{Coding, Piece};
+use ocelli_codec::worker::protocol::{self as worker, Coding, Piece};
 use ocelli_hub::{DropReason, Publisher};
 use ocelli_media::{
     Codec, Frame, ParameterSets, Size, Track, TrackId, Tracks, audio_track, nal_units, video_track,
 };
 use tokio::time::Instant;
 
+use super::adapt::{Bounds, Top};
 use super::grid::Grid;
-use super::shape::{self, Shape};
+use super::lowering::Lowering;
+use super::shape::{self, Fps, Shape};
 use super::variant::{Missed, Variant};
 
 /// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
 const KEYFRAME_APART: Duration = Duration::from_millis(500);
+
+/// From where the quality is lowered of JPEGs of which none was asked.
+const USUAL_QUALITY: u8 = 80;
+/// A bit rate is not lowered further, in kbit/s.
+const LEAST_KBPS: u32 = 50;
 
 /// A variant at work.
 pub(super) struct Output {
@@ -27,6 +34,8 @@ pub(super) struct Output {
     /// What its stream was said to be.
     tracks: Option<Tracks>,
     sets: ParameterSets,
+    /// How far it is lowered, where that is allowed.
+    pub(super) lowering: Option<Lowering>,
     wants_key: bool,
     last_key: Option<Instant>,
 }
@@ -63,6 +72,7 @@ impl Output {
             grid,
             tracks: None,
             sets: ParameterSets::new(Codec::H264),
+            lowering: None,
             wants_key: false,
             last_key: None,
         })
@@ -99,6 +109,47 @@ impl Output {
     pub(super) fn size(&self, camera: Option<Size>) -> Option<Size> {
         let own = self.tracks.as_deref().and_then(video_track).and_then(|track| track.size);
         own.or_else(|| camera.map(|camera| self.variant.shape.size(camera, Codec::Jpeg)))
+    }
+
+    /// Looks whether its viewers take what it gives, and lowers or raises it. `camera` is the size of the camera's pictures, and
+    /// `fps` their rate. Whether the worker is to be told.
+    pub(super) fn adapt(&mut self, bounds: Bounds, camera: Size, fps: f64, now: Instant) -> bool {
+        let Some(coding) = self.coding() else { return false };
+        let shape = &self.variant.shape;
+        let top = Top {
+            quality: shape.quality.unwrap_or(USUAL_QUALITY),
+            width: shape.size(camera, codec(coding)).width,
+            fps: shape
+                .fps
+                .map_or(fps, |most| if fps > 0.0 { fps.min(most.per_second()) } else { most.per_second() }),
+        };
+        let lowering = self.lowering.get_or_insert_with(|| Lowering::new(bounds, top, now));
+        if !lowering.look(&self.variant, top, now) {
+            return false;
+        }
+        let lowered = self.asked(coding).1;
+        self.grid = Grid::new(lowered.as_ref().map_or(self.variant.shape.fps, |lowered| lowered.fps));
+        let words = lowered.map(|lowered| lowered.to_string());
+        tracing::debug!(camera = %self.publisher.name(), variant = %self.variant.shape, "lowered to {words:?}");
+        self.variant.numbers.lowered(words);
+        true
+    }
+
+    /// What the worker is asked for, and what of it is lowered.
+    pub(super) fn asked(&self, coding: Coding) -> (worker::Output, Option<Shape>) {
+        let shape = self.variant.shape;
+        let Some((step, kbps)) = self.lowering.as_ref().and_then(Lowering::step) else {
+            return (shape.output(coding), None);
+        };
+        let is_jpeg = coding == Coding::Jpeg;
+        let lowered = Shape {
+            width: Some(step.width),
+            quality: is_jpeg.then_some(step.quality),
+            fps: step.fps.and_then(Fps::new).or(shape.fps),
+            bit_rate_kbps: (coding == Coding::H264).then_some(kbps.max(LEAST_KBPS)),
+            ..shape
+        };
+        (lowered.output(coding), Some(lowered))
     }
 
     /// Whether a picture of the camera is wanted at this rate, and it is given.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::feed::Feed;
 use self::jobs::Jobs;
+use super::Rules;
 use super::notices::{self, Away, Notices};
 use super::orders::{Made, Shared};
 use super::output::Way;
@@ -70,7 +71,7 @@ impl Task {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            link: Link::new(name.clone(), shared.program.clone()),
+            link: Link::new(name.clone(), shared.program.clone(), arguments(&shared.rules)),
             asked: VecDeque::new(),
             jobs: Jobs::default(),
             feed: Feed::new(shared.clone()),
@@ -154,8 +155,8 @@ impl Task {
             }
             Ok(false) => {}
             Err(failure) => {
-                self.jobs.fail(&failure, &self.shared);
-                self.without_worker(&failure);
+                let is_told = self.jobs.fail(&failure, &self.shared);
+                self.without_worker(&failure, is_told);
             }
         }
     }
@@ -172,8 +173,8 @@ impl Task {
                 self.shared.numbers.lost.fetch_add(1, Ordering::Relaxed);
                 self.shared.orders().process = None;
                 self.asked.clear();
-                self.jobs.lost(&failure, &self.shared);
-                self.without_worker(&failure);
+                let is_told = self.jobs.lost(&failure, &self.shared);
+                self.without_worker(&failure, is_told);
             }
         }
     }
@@ -187,20 +188,20 @@ impl Task {
             orders.away = None;
         }
         if self.away.take().is_some() {
-            tracing::info!(camera = %self.shared.camera.name(), "pictures are made again");
+            tracing::info!(camera = %self.shared.camera.name(), "pictures are decoded again");
         }
         self.feed.introduce();
     }
 
-    /// There is none to be had now, or the one there was is gone.
-    fn without_worker(&mut self, failure: &Failure) {
+    /// There is none to be had now, or the one there was is gone. `is_told` if the log says so already.
+    fn without_worker(&mut self, failure: &Failure, is_told: bool) {
         self.feed.lost();
         let words: Arc<str> = failure.to_string().into();
         if let Failure::Unavailable(words) = failure {
             self.shared.orders().unavailable = Some(words.clone());
         }
-        if self.feed.is_decoding() && self.away.as_ref() != Some(&words) {
-            tracing::warn!(camera = %self.shared.camera.name(), "no pictures are made for its variants: {words}");
+        if (self.feed.is_decoding() || !is_told) && self.away.as_ref() != Some(&words) {
+            tracing::warn!(camera = %self.shared.camera.name(), "no pictures are decoded: {words}");
         }
         self.shared.orders().away = Some(words.clone());
         self.away = Some(words);
@@ -261,8 +262,9 @@ impl Task {
         }
     }
 
-    /// Shows a notice if one is due.
+    /// Shows a notice if one is due, and looks how much the viewers take.
     async fn look_around(&mut self) {
+        self.feed.adapt();
         let away = self.away.clone().filter(|_| self.feed.is_decoding() && !self.link.is_ready());
         let away = away.map(|cause| Away { cause, retry_in: self.link.retry_in() });
         if let Some(lost) = self.notices.due(away, std::time::Instant::now()) {
@@ -270,6 +272,13 @@ impl Task {
             notices::show(lost, &mut self.feed.outputs, size).await;
         }
     }
+}
+
+/// What the worker is told when it is started, besides the camera's name.
+fn arguments(rules: &Rules) -> Vec<String> {
+    let named = [("--decoders", &rules.decoders), ("--encoders", &rules.h264_encoders)];
+    let named = named.into_iter().filter(|(_, names)| !names.is_empty());
+    named.flat_map(|(argument, names)| [argument.to_owned(), names.join(",")]).collect()
 }
 
 /// The next item of the camera; never, while nobody reads it.

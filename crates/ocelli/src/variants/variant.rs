@@ -11,7 +11,7 @@ use super::limits::Place;
 use super::orders::Shared;
 use super::shape::Shape;
 use crate::histogram::Histogram;
-use crate::viewers::Latency;
+use crate::viewers::{Latency, Viewer, ViewerStats};
 
 /// A variant of a camera's stream, as its readers and the task that fills it share it.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Variant {
     /// What it takes of the limits, once it is known to need pixels.
     pub(super) place: Mutex<Option<Place>>,
     pub(super) numbers: Numbers,
+    /// Those who have come to watch since that was asked last.
+    new_viewers: Mutex<Vec<Weak<ViewerStats>>>,
 }
 
 /// What keeps a variant: when nobody holds one any more, it ends.
@@ -90,6 +92,7 @@ pub(super) struct Totals {
 struct Said {
     path: Option<String>,
     note: Option<String>,
+    lowered: Option<String>,
     decode: Mean,
     scale: Mean,
     encode: Mean,
@@ -115,6 +118,8 @@ pub struct VariantStats {
     pub path: Option<String>,
     /// What its owner should know of it: what was asked and could not be had.
     pub note: Option<String>,
+    /// What of it is lowered because of what its viewers' networks take, as the parameters of an address say it.
+    pub lowered: Option<String>,
     /// How many hold it.
     pub viewers: usize,
     /// Its stream: pictures that came out, their bytes, rate and size.
@@ -134,6 +139,31 @@ pub struct VariantStats {
 }
 
 impl Variant {
+    pub(super) fn new(
+        id: OutputId,
+        shape: Shape,
+        stream: Arc<Stream>,
+        place: Option<Place>,
+        numbers: Numbers,
+    ) -> Self {
+        Self { id, shape, stream, place: Mutex::new(place), numbers, new_viewers: Mutex::default() }
+    }
+
+    /// Somebody watches it, by whose numbers it is judged.
+    pub(super) fn watched_by(&self, viewer: &Viewer) {
+        self.new_viewers().push(Arc::downgrade(viewer.stats()));
+    }
+
+    /// Those who have come since this was asked last.
+    pub(super) fn take_new_viewers(&self) -> Vec<Weak<ViewerStats>> {
+        std::mem::take(&mut self.new_viewers())
+    }
+
+    /// A lock whose holders only put in and take out.
+    fn new_viewers(&self) -> MutexGuard<'_, Vec<Weak<ViewerStats>>> {
+        self.new_viewers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn stats(self: &Arc<Self>, viewers: usize) -> VariantStats {
         let said = self.numbers.said();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -141,6 +171,7 @@ impl Variant {
             shape: self.shape.to_string(),
             path: said.path.clone(),
             note: said.note.clone(),
+            lowered: said.lowered.clone(),
             viewers,
             stream: self.stream.stats(),
             wanted: load(&self.numbers.wanted),
@@ -178,6 +209,10 @@ impl Numbers {
 
     pub(super) fn note(&self, note: Option<String>) {
         self.said().note = note;
+    }
+
+    pub(super) fn lowered(&self, lowered: Option<String>) {
+        self.said().lowered = lowered;
     }
 
     pub(super) fn decoded(&self, took: Duration) {

@@ -17,6 +17,7 @@ use super::Server;
 use super::bursts::{Piece, clock_rate, is_described_alike, payload_type};
 use crate::app::CameraEntry;
 use crate::variants::{Asked, Shape, Shaped, Unshaped};
+use crate::viewers::Viewer;
 
 /// How long a camera may take to say what it gives.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,6 +92,11 @@ impl Chosen {
     /// The pictures that the client wants: the camera's own, or what is made of them.
     pub(super) fn stream(&self) -> &Arc<Stream> {
         self.shaped.stream()
+    }
+
+    /// Tells who watches it.
+    pub(super) fn watched_by(&self, viewer: &Viewer) {
+        self.shaped.watched_by(viewer);
     }
 
     /// What stands behind the question mark of its address, if it is the one that `path` names.

@@ -157,6 +157,7 @@ impl Server {
         let name = camera.name().clone();
         let viewer = self.app.viewers.admit(kind, name, peer, camera.totals.clone());
         let viewer = viewer.map_err(|error| full(error.to_string()))?;
+        chosen.watched_by(&viewer);
         Ok(sessions.enrol(viewer, program))
     }
 }

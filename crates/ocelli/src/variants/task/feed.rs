@@ -148,14 +148,27 @@ impl Feed {
     }
 
     fn asks(&self, output: &Output, coding: Coding) -> ocelli_codec::worker::protocol::Output {
-        let shape = &output.variant.shape;
+        let (asked, lowered) = output.asked(coding);
+        let fps = lowered.map_or(output.variant.shape.fps, |lowered| lowered.fps);
         let measured = (self.shared.camera.stats().rate.frames_per_second * 1000.0) as u32;
-        let rate_mhz = match shape.fps {
+        let rate_mhz = match fps {
             Some(fps) if measured == 0 => fps.millihertz(),
             Some(fps) => fps.millihertz().min(measured),
             None => measured,
         };
-        ocelli_codec::worker::protocol::Output { rate_mhz, ..shape.output(coding) }
+        ocelli_codec::worker::protocol::Output { rate_mhz, ..asked }
+    }
+
+    /// Lowers variants that are too much for more than half of their viewers, and raises them again.
+    pub(super) fn adapt(&mut self) {
+        let (Some(bounds), Some(size)) = (self.shared.rules.lowest, self.camera_size()) else { return };
+        let fps = self.shared.camera.stats().rate.frames_per_second;
+        let now = Instant::now();
+        for output in &mut self.outputs {
+            if output.adapt(bounds, size, fps, now) {
+                self.unknown.push(output.variant.id);
+            }
+        }
     }
 
     /// Settles how the pictures of an output come to be, as far as that is known.

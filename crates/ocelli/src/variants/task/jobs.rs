@@ -89,18 +89,23 @@ impl Jobs {
         answer(job, made, shared);
     }
 
-    /// The worker is gone with what it was given. That says nothing of the pictures, so nothing is kept.
-    pub(super) fn lost(&mut self, failure: &Failure, shared: &Shared) {
+    /// The worker is gone with what it was given. That says nothing of the pictures, so nothing is kept. Whether somebody was
+    /// told.
+    pub(super) fn lost(&mut self, failure: &Failure, shared: &Shared) -> bool {
+        let is_told = !self.given.is_empty();
         for (_, job) in self.given.drain(..) {
             answer(job, &Err(failure.clone()), shared);
         }
+        is_told
     }
 
-    /// There is no worker for those that wait.
-    pub(super) fn fail(&mut self, failure: &Failure, shared: &Shared) {
+    /// There is no worker for those that wait. Whether somebody was told.
+    pub(super) fn fail(&mut self, failure: &Failure, shared: &Shared) -> bool {
+        let is_told = !self.waiting.is_empty();
         for job in self.waiting.drain(..) {
             answer(job, &Err(failure.clone()), shared);
         }
+        is_told
     }
 }
 
