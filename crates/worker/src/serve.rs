@@ -32,7 +32,7 @@ pub enum WorkerError {
 
 /// What this worker decodes and encodes.
 pub fn able(camera: &Camera) -> Able {
-    let inputs: Vec<_> = [Input::Jpeg].iter().chain(StreamDecoder::INPUTS).copied().collect();
+    let inputs: Vec<_> = [Input::Jpeg].into_iter().chain(StreamDecoder::inputs()).collect();
     Able::new(&inputs, &camera.codings())
 }
 

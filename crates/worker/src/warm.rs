@@ -21,13 +21,13 @@ pub(crate) fn up(camera: &mut Camera) -> Result<(), DecodeError> {
     let jpeg = jpeg.map_err(|error| refused(error.to_string()))?;
     let wish = Wish { quality: None, sampling: None, most: Size { width: 24, height: 24 } };
     camera.recode(&jpeg, &wish).map_err(|error| refused(error.to_string()))?;
-    for input in [Input::Jpeg].iter().chain(StreamDecoder::INPUTS) {
+    for input in [Input::Jpeg].into_iter().chain(StreamDecoder::inputs()) {
         let mut picture = match input {
             Input::Jpeg => jpeg.to_vec(),
             Input::H264 => H264.to_vec(),
             Input::H265 => H265.to_vec(),
         };
-        let still = Still { input: *input, wish, turn: Turn::None };
+        let still = Still { input, wish, turn: Turn::None };
         camera.still(&still, &mut picture, |_, _| ()).map_err(refused)?;
     }
     Ok(())

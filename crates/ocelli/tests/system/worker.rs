@@ -1,5 +1,6 @@
 //! The worker as a process of its own, without a server: confined, with real streams of 1080p, and what it takes of memory.
 //! And that the server does not have what the worker has.
+#![cfg(feature = "libav")]
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -41,8 +41,12 @@ enum State {
 }
 
 impl StreamDecoder {
-    /// What this worker decodes of streams, where its libavcodec has all of it.
-    pub const INPUTS: &[Input] = &[Input::H264, Input::H265];
+    /// What this worker decodes of streams: some systems' libavcodec leaves one out, or both.
+    pub fn inputs() -> Vec<Input> {
+        let mut inputs = vec![Input::H264, Input::H265];
+        inputs.retain(|input| open_next(*input, &mut VecDeque::new()).is_some());
+        inputs
+    }
 
     /// One that waits for a keyframe: by the first of `devices` that can be opened, else by the processor, which also
     /// takes over when a device gives nothing more.

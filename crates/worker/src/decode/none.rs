@@ -10,7 +10,9 @@ pub enum StreamDecoder {}
 
 impl StreamDecoder {
     /// What this worker decodes of streams.
-    pub const INPUTS: &[Input] = &[];
+    pub fn inputs() -> Vec<Input> {
+        Vec::new()
+    }
 
     /// # Errors
     /// Always.

@@ -25,7 +25,9 @@ pub struct StreamDecoder {
 
 impl StreamDecoder {
     /// What this worker decodes of streams.
-    pub const INPUTS: &[Input] = &[Input::H264];
+    pub fn inputs() -> Vec<Input> {
+        vec![Input::H264]
+    }
 
     /// One that waits for a keyframe. No device is used.
     ///
