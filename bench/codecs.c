@@ -170,6 +170,7 @@ static AVCodecContext *open_encoder(int width, int height, int kbps, const char 
     encoder->rc_buffer_size = kbps * 500;
     av_opt_set(encoder->priv_data, "preset", preset, 0);
     av_opt_set(encoder->priv_data, "tune", "zerolatency", 0);
+    av_opt_set(encoder->priv_data, "profile", "baseline", 0);
     if (avcodec_open2(encoder, NULL, NULL) < 0) fail("the encoder does not open");
     return encoder;
 }
@@ -262,7 +263,7 @@ int main(int arguments, char **argument) {
         int count = split_jpegs(clip, length, pieces);
         if (count == 0) fail("no JPEG in the clip");
         if (!strcmp(work, "jpeg-jpeg")) bytes = jpeg_jpeg(pieces, count, pictures, widths, width, &began);
-        else bytes = jpeg_h264(pieces, count, pictures, width[0], arguments > 5 ? argument[5] : "ultrafast", &began);
+        else bytes = jpeg_h264(pieces, count, pictures, width[0], arguments > 5 ? argument[5] : "superfast", &began);
     }
     double took = cpu_seconds() - began;
     printf("{\"pictures\": %d, \"cpu_seconds\": %.6f, \"bytes\": %zu}\n", pictures, took, bytes);
