@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use link::{Event, Link};
 pub(crate) use pipes::Head;
+pub(crate) use restarts::LOOK_AGAIN;
 
 /// Name of the worker's program.
 pub const PROGRAM: &str = "ocelli-codec";

@@ -6,7 +6,7 @@ use ocelli_hub::Backoff;
 use tokio::time::Instant;
 
 /// How long after a program that is missing or of another version it is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The history of one camera's worker. After its first loss it is started again by the next picture. If it is lost again
 /// within ten seconds of its start, which the camera's pictures must be the cause of, the wait begins at 1 s and

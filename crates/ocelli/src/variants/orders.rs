@@ -14,12 +14,13 @@ use ocelli_codec::worker::protocol::{Able, OutputId, Still};
 use ocelli_hub::{StatusReader, Stream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::limits::Place;
 use super::shape::{Shape, coding};
 use super::variant::{Hold, Totals, Variant};
 use super::{Rules, Unshaped, task};
-use crate::transcode::{Failure, PROGRAM};
+use crate::transcode::{Failure, LOOK_AGAIN, PROGRAM};
 
 /// Pictures of one camera that may wait for its worker: one of each way in which it is wanted, and no user asks for so
 /// many.
@@ -52,9 +53,9 @@ pub(super) struct Orders {
     /// Why the last picture failed.
     pub(super) cause: Option<Arc<str>>,
     /// Why there is no worker until somebody changes something.
-    pub(super) unavailable: Option<Arc<str>>,
+    unavailable: Option<(Instant, Arc<str>)>,
     /// What the last worker could do.
-    pub(super) able: Option<Able>,
+    able: Option<Able>,
     /// Why there is no worker, while one is wanted and there is none.
     pub(super) away: Option<Arc<str>>,
     /// The worker's number in the system.
@@ -153,7 +154,7 @@ impl Shared {
     pub(super) fn place_for(&self, orders: &Orders, id: OutputId, shape: &Shape) -> Result<Place, Unshaped> {
         let impossible = |why: &str| Unshaped::Impossible(format!("there is no `{shape}`: {why}"));
         let coding = shape.codec.and_then(coding).ok_or_else(|| impossible("nothing here encodes that"))?;
-        if let Some(words) = &orders.unavailable {
+        if let Some(words) = orders.unavailable() {
             return Err(impossible(words));
         }
         if orders.able.is_some_and(|able| !able.encodes(coding)) {
@@ -181,6 +182,24 @@ impl Shared {
 }
 
 impl Orders {
+    /// There is no worker until somebody changes something.
+    pub(super) fn set_unavailable(&mut self, words: Arc<str>) {
+        self.unavailable = Some((Instant::now(), words));
+    }
+
+    /// Why there is no worker, unless it is time to look again.
+    fn unavailable(&self) -> Option<&str> {
+        let (since, words) = self.unavailable.as_ref()?;
+        (since.elapsed() < LOOK_AGAIN).then_some(words)
+    }
+
+    /// There is a worker, which can do this.
+    pub(super) fn set_able(&mut self, able: Able) {
+        self.able = Some(able);
+        self.unavailable = None;
+        self.away = None;
+    }
+
     /// Has the task run that fulfils them.
     pub(super) fn have_task(&mut self, shared: &Arc<Shared>) {
         if self.task.as_ref().is_none_or(JoinHandle::is_finished) {

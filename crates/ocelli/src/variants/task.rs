@@ -181,12 +181,7 @@ impl Task {
 
     fn greet(&mut self, hello: &Hello) {
         tracing::debug!(camera = %self.shared.camera.name(), "a worker is there ({})", hello.words);
-        {
-            let mut orders = self.shared.orders();
-            orders.able = Some(hello.able);
-            orders.unavailable = None;
-            orders.away = None;
-        }
+        self.shared.orders().set_able(hello.able);
         if self.away.take().is_some() {
             tracing::info!(camera = %self.shared.camera.name(), "pictures are decoded again");
         }
@@ -198,7 +193,7 @@ impl Task {
         self.feed.lost();
         let words: Arc<str> = failure.to_string().into();
         if let Failure::Unavailable(words) = failure {
-            self.shared.orders().unavailable = Some(words.clone());
+            self.shared.orders().set_unavailable(words.clone());
         }
         if (self.feed.is_decoding() || !is_told) && self.away.as_ref() != Some(&words) {
             tracing::warn!(camera = %self.shared.camera.name(), "no pictures are decoded: {words}");
@@ -250,8 +245,9 @@ impl Task {
         match kind {
             NoteKind::Way => output.variant.numbers.path(words),
             NoteKind::Warning => {
-                tracing::warn!(%camera, "variant `{shape}`: {words}");
-                output.variant.numbers.note(Some(words));
+                if output.variant.numbers.note(Some(words.clone())) {
+                    tracing::warn!(%camera, "variant `{shape}`: {words}");
+                }
             }
             NoteKind::Ended => {
                 tracing::warn!(%camera, "variant `{shape}` has ended: {words}");

@@ -207,8 +207,12 @@ impl Numbers {
         self.said().path = Some(path);
     }
 
-    pub(super) fn note(&self, note: Option<String>) {
-        self.said().note = note;
+    /// Whether that is new.
+    pub(super) fn note(&self, note: Option<String>) -> bool {
+        let mut said = self.said();
+        let is_new = said.note != note;
+        said.note = note;
+        is_new
     }
 
     pub(super) fn lowered(&self, lowered: Option<String>) {

@@ -10,8 +10,10 @@ use super::super::MOST_WAITING;
 use super::super::orders::{Job, Made, Shared, What, is_same};
 use crate::transcode::{Failure, Head};
 
-/// What was made last is kept for others who want the same of the same picture: this many.
+/// What was made last is kept for others who want the same of the same picture: so many, and if there is more than one so
+/// many bytes, those included that it was made of.
 const MOST_KEPT: usize = 8;
+const MOST_KEPT_BYTES: usize = 4 << 20;
 /// How many the worker is given at a time: one that it is lost with takes no other along.
 const MOST_GIVEN: usize = 1;
 
@@ -85,8 +87,15 @@ impl Jobs {
         let Some(at) = self.given.iter().position(|(given, _)| *given == number) else { return };
         let (_, job) = self.given.remove(at);
         self.kept.push_front(Kept { picture: job.picture.clone(), what: job.what, made: made.clone() });
-        self.kept.truncate(MOST_KEPT);
+        while self.kept.len() > MOST_KEPT || self.kept.len() > 1 && self.kept_bytes() > MOST_KEPT_BYTES {
+            self.kept.pop_back();
+        }
         answer(job, made, shared);
+    }
+
+    fn kept_bytes(&self) -> usize {
+        let made = |kept: &Kept| kept.made.as_ref().map_or(0, Bytes::len);
+        self.kept.iter().map(|kept| kept.picture.len() + made(kept)).sum()
     }
 
     /// The worker is gone with what it was given. That says nothing of the pictures, so nothing is kept. Whether somebody was
