@@ -143,6 +143,7 @@ fn start(config: &Config) -> Arc<App> {
         lowest: camera.pixels.lowest,
         decoders: camera.pixels.decoders.clone(),
         h264_encoders: camera.pixels.encoders.clone(),
+        ffmpeg: if camera.pixels.by_ffmpeg { config.ffmpeg.file() } else { None },
         quality: camera.options.quality,
         on_lost: camera.on_lost,
     };

@@ -1,6 +1,8 @@
-//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…] [--decoders NAME,…]`.
+//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…] [--decoders NAME,…] [--ffmpeg PROGRAM]`.
 //!
 //! The camera's name is for those who look at a list of processes. Anything else is an error.
+
+use std::path::PathBuf;
 
 use crate::decode::{Device, UnknownDevice};
 use crate::h264::{Kind, UnknownEncoder};
@@ -12,6 +14,8 @@ pub(crate) struct Arguments {
     pub(crate) encoders: Vec<Kind>,
     /// Hardware that decodes, in the order in which it is tried.
     pub(crate) decoders: Vec<Device>,
+    /// The FFmpeg program that does it all in the worker's stead.
+    pub(crate) ffmpeg: Option<PathBuf>,
 }
 
 /// Why the arguments are not understood.
@@ -37,7 +41,7 @@ impl Arguments {
     /// # Errors
     /// Something in it is not understood.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, ArgumentError> {
-        let mut read = Self { encoders: Vec::new(), decoders: Vec::new() };
+        let mut read = Self { encoders: Vec::new(), decoders: Vec::new(), ffmpeg: None };
         arguments.next();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -48,6 +52,10 @@ impl Arguments {
                 "--decoders" => {
                     let names = arguments.next().ok_or(ArgumentError::NoValue("--decoders"))?;
                     read.decoders = Device::list(&names)?;
+                }
+                "--ffmpeg" => {
+                    let program = arguments.next().ok_or(ArgumentError::NoValue("--ffmpeg"))?;
+                    read.ffmpeg = Some(program.into());
                 }
                 _ => return Err(ArgumentError::Unknown(argument)),
             }
@@ -74,7 +82,7 @@ mod tests {
 
     #[test]
     fn encoders_are_named_in_their_order() {
-        let usual = Arguments { encoders: Kind::USUAL.to_vec(), decoders: vec![] };
+        let usual = Arguments { encoders: Kind::USUAL.to_vec(), decoders: vec![], ffmpeg: None };
         for none in [&[][..], &["front"], &["front", "--encoders", ""]] {
             assert_eq!(read(none), Ok(usual.clone()));
         }
@@ -85,6 +93,7 @@ mod tests {
         assert_eq!(decoder.decoders, [Device::V4l2m2m, Device::Cuda]);
         assert!(device.needs_devices() && !usual.needs_devices());
         assert_eq!(read(&["front", "--encoders"]), Err(ArgumentError::NoValue("--encoders")));
+        assert_eq!(read(&["front", "--ffmpeg", "/bin/ffmpeg"]).unwrap().ffmpeg, Some("/bin/ffmpeg".into()));
         let unknown = UnknownEncoder("x265".to_owned());
         assert_eq!(read(&["front", "--encoders", "x265"]), Err(unknown.into()));
         assert_eq!(read(&["front", "more"]), Err(ArgumentError::Unknown("more".to_owned())));

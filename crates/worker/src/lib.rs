@@ -16,6 +16,7 @@
 //! | `lossless.rs` | JPEG files turned without being decoded |
 //! | `encode/` | JPEG; pictures not coded |
 //! | `h264/` | H.264, by whichever encoder works |
+//! | `program.rs` | all of it by the FFmpeg program instead |
 //! | `libav/` | FFmpeg's libraries, behind a C file |
 
 mod arguments;
@@ -31,6 +32,7 @@ pub mod matrix;
 pub mod outputs;
 pub mod picture;
 pub mod prepare;
+pub mod program;
 pub mod range;
 pub mod scale;
 mod serve;
@@ -72,6 +74,9 @@ fn start() -> Result<(), WorkerError> {
     // Not the buffered ones of the standard library: whole messages are written.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    if let Some(program) = &arguments.ffmpeg {
+        return program::serve(program, input, output);
+    }
     let mut camera = Camera::with(&arguments.encoders, &arguments.decoders)?;
     warm::up(&mut camera)?;
     let words =

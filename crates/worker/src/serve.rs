@@ -145,7 +145,7 @@ pub(crate) fn read_message(input: &mut impl Read, message: &mut Vec<u8>) -> Resu
 }
 
 /// Writes both by one system call where the pipe takes them.
-fn write_both(output: &mut impl Write, head: &[u8], rest: &[u8]) -> io::Result<()> {
+pub(crate) fn write_both(output: &mut impl Write, head: &[u8], rest: &[u8]) -> io::Result<()> {
     let mut slices = &mut [IoSlice::new(head), IoSlice::new(rest)][..];
     while !slices.is_empty() {
         match output.write_vectored(slices) {

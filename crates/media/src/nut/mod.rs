@@ -4,7 +4,9 @@
 //! NUT says length, time and codec before a packet's bytes, so that nothing waits for what follows. One track of pictures (H.264,
 //! H.265, JPEG) and one of sound (AAC, Opus, G.711) are taken, the first of each; what else there is is passed over.
 //!
-//! It reads a pipe from its beginning: it does not look for another place to go on at where the bytes make no sense, does not verify
+//! [`Writer`] makes such a stream of pictures for FFmpeg to read.
+//!
+//! The reader reads a pipe from its beginning: it does not look for another place to go on at where the bytes make no sense, does not verify
 //! checksums, and refuses version 4's data beside packets, which FFmpeg writes when it is asked to only.
 
 mod error;
@@ -14,6 +16,7 @@ mod header;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::num::NonZeroU32;
 
@@ -24,6 +27,7 @@ use self::fields::Fields;
 use self::frame::FrameHeader;
 use self::header::{MainHeader, TimeBase};
 use self::stream::Stream;
+pub use self::write::{Writer, Written};
 use crate::intake::Intake;
 use crate::mp4::{DropReason, Unpacked};
 use crate::{MediaTime, ParameterSets, Track, TrackId};
@@ -116,6 +120,13 @@ impl Reader {
     /// touched.
     pub fn room(&mut self) -> &mut BytesMut {
         self.intake.room()
+    }
+
+    /// Copies as much of `bytes` as there is room for and returns the rest: call [`next_event`](Self::next_event) until it has nothing
+    /// more, then feed the rest.
+    #[must_use = "what is returned has not been fed"]
+    pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        self.intake.feed(bytes)
     }
 
     /// The tracks that are passed on, as far as they are known: all from the first picture on, but sound that says what it is in its

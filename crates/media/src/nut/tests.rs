@@ -17,10 +17,9 @@ fn read(stream: &[u8], piece: usize, most: usize) -> (Result<Vec<Event>, NutErro
     let mut reader = Reader::new(most);
     let mut events = Vec::new();
     for piece in stream.chunks(piece) {
-        reader.room();
         let mut left = piece;
         while !left.is_empty() {
-            left = reader.intake.feed(left);
+            left = reader.feed(left);
         }
         loop {
             match reader.next_event() {

@@ -264,7 +264,7 @@ pub const RTSP_SERVER: Table = Table {
 /// `[ffmpeg]`
 pub const FFMPEG: Table = Table {
     name: "ffmpeg",
-    about: "The FFmpeg program, which reads `ffmpeg:` cameras.",
+    about: "The FFmpeg program, which reads `ffmpeg:` cameras and is the `transcoder` of others.",
     keys: &[
         key("enabled", Kind::Flag(true), "Whether it is used."),
         key(
@@ -374,6 +374,12 @@ pub const CAMERA: Table = Table {
             "decoders",
             Kind::Words(DECODERS),
             "Hardware that decodes its H.264 and H.265, in the order in which it is tried before the processor does it. Default: none.",
+        ),
+        key(
+            "transcoder",
+            Kind::Choice(&["worker", "ffmpeg"]),
+            "What decodes and encodes its pictures: the worker, or the FFmpeg program of `[ffmpeg]`, a process for each variant, where the \
+             worker lacks a codec.",
         ),
         key(
             "encoders",

@@ -26,6 +26,8 @@ pub struct PixelOptions {
     pub lowest: Option<Bounds>,
     /// Hardware that decodes, in the order in which it is tried before the processor does it: words of [`keys::DECODERS`].
     pub decoders: Vec<String>,
+    /// The FFmpeg program does it all in the worker's stead.
+    pub by_ffmpeg: bool,
     /// What encodes H.264, in the order in which it is tried: words of [`keys::ENCODERS`]. Empty: the program's own order.
     pub encoders: Vec<String>,
     /// Its variants by name, in the order of the file.
@@ -39,6 +41,7 @@ impl Default for PixelOptions {
             max_latency: Duration::from_millis(200),
             lowest: None,
             decoders: Vec::new(),
+            by_ffmpeg: false,
             encoders: Vec::new(),
             variants: Vec::new(),
         }
@@ -54,6 +57,7 @@ pub(super) fn read(section: &Section, value: &Spanned<DeValue<'_>>, reader: &mut
         max_latency: section.integer("max_latency_ms").map_or(default.max_latency, Duration::from_millis),
         lowest: lowest(section),
         decoders: words("decoders"),
+        by_ffmpeg: section.word("transcoder") == "ffmpeg",
         encoders: words("encoders"),
         variants: variants(&section.path, value, reader),
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -90,6 +91,21 @@ impl Program {
     /// More words for it, which its owner wants.
     pub(crate) fn extra_args(&self) -> &[String] {
         &self.extra_args
+    }
+
+    /// The file that it is, for those who have no `PATH`; of one that is nowhere, its name. `None` if it is not to be used.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let named = PathBuf::from(&self.path);
+        if !self.enabled {
+            return None;
+        }
+        if self.path.contains('/') {
+            return Some(std::path::absolute(&named).unwrap_or(named));
+        }
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let found =
+            std::env::split_paths(&folders).map(|folder| folder.join(&named)).find(|file| file.is_file());
+        Some(found.unwrap_or(named))
     }
 
     /// What it is called in words: "`ffmpeg`".

@@ -70,6 +70,8 @@ pub struct Rules {
     pub decoders: Vec<String>,
     /// What encodes H.264, by the worker's names for it, in the order in which it is tried; none: the worker's own.
     pub h264_encoders: Vec<String>,
+    /// The FFmpeg program that does it all in the worker's stead.
+    pub ffmpeg: Option<PathBuf>,
 }
 
 impl Default for Rules {
@@ -83,6 +85,7 @@ impl Default for Rules {
             lowest: None,
             decoders: Vec::new(),
             h264_encoders: Vec::new(),
+            ffmpeg: None,
         }
     }
 }

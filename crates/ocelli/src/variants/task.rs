@@ -272,6 +272,9 @@ impl Task {
 
 /// What the worker is told when it is started, besides the camera's name.
 fn arguments(rules: &Rules) -> Vec<String> {
+    if let Some(ffmpeg) = &rules.ffmpeg {
+        return vec!["--ffmpeg".to_owned(), ffmpeg.display().to_string()];
+    }
     let named = [("--decoders", &rules.decoders), ("--encoders", &rules.h264_encoders)];
     let named = named.into_iter().filter(|(_, names)| !names.is_empty());
     named.flat_map(|(argument, names)| [argument.to_owned(), names.join(",")]).collect()

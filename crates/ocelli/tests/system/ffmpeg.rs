@@ -228,3 +228,49 @@ fn one_that_is_off_or_absent_is_said() {
     server.lost_for("cam", "`enabled = false` stands in `[ffmpeg]`");
     server.stop();
 }
+
+#[test]
+fn ffmpeg_makes_what_the_worker_would_make() {
+    if !installed(&["ffmpeg"]) {
+        return;
+    }
+    let directory = directory();
+    film(&directory, "film.mkv");
+    let film = directory.path().join("film.mkv");
+    let server = Server::configured(&format!(
+        "[cameras.cam]\nsource = \"ffmpeg:{}#loop\"\ntranscoder = \"ffmpeg\"\n[cameras.test]\nsource = \"pattern:?width=320&height=240&fps=20\"\ntranscoder = \"ffmpeg\"\n",
+        film.display()
+    ));
+    pictures(&server, "cam", 20);
+    let asked = std::time::Instant::now();
+    let mut viewer = crate::client::Viewer::open(server.address(), "/cameras/cam/stream?width=160", "");
+    let size = crate::client::size(&viewer.next().data);
+    eprintln!("the first picture came after {:?}", asked.elapsed());
+    assert_eq!(size.to_string(), "160x120");
+    let by_ffmpeg = |line: &String| line.contains(" -f nut -i pipe:0 ");
+    assert_eq!(command_lines(&server).iter().filter(|line| by_ffmpeg(line)).count(), 1);
+    for _ in 0..20 {
+        viewer.next();
+    }
+    assert_eq!(server.get("/cameras/cam/snapshot?width=160").status, 200);
+    // It goes on after FFmpeg was killed, and so does its viewer.
+    let of_groups = || server.groups().into_iter().flat_map(processes::group);
+    let id = of_groups().find(|id| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        by_ffmpeg(&String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    processes::signal(id.unwrap(), Signal::KILL);
+    for _ in 0..30 {
+        viewer.next();
+    }
+    // JPEGs become H.264 for players.
+    let listens = server.stats()["rtsp"]["listens"].as_str().unwrap().to_owned();
+    let address = format!("rtsp://{listens}/test?codec=h264&width=160");
+    crate::programs::run(
+        &directory,
+        &format!("ffmpeg -v error -rtsp_transport tcp -i {address} -frames:v 20 -f null -"),
+    );
+    drop(viewer);
+    until("FFmpeg is ended with the last viewer", || !command_lines(&server).iter().any(by_ffmpeg));
+    server.stop();
+}

@@ -23,7 +23,7 @@ pub(crate) struct Clip {
     pub(crate) units: Vec<Unit>,
 }
 
-fn ffmpeg(arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+pub(crate) fn ffmpeg(arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
     let mut child = Command::new("ffmpeg")
         .args(["-nostdin", "-loglevel", "error", "-threads", "1"])
         .args(arguments)

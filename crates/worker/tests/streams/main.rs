@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clips;
+mod program;
 
 use std::convert::Infallible;
 
