@@ -1,7 +1,7 @@
 //! Hardware that decodes streams, by the names that a configuration gives it.
 //!
-//! Pictures come from it into memory. `vaapi` is known by name only, and never works here: its pictures stay in the graphics
-//! card, and nothing here fetches them. The FFmpeg program can use it.
+//! Pictures come from it into memory. `vaapi` is none of it: its pictures stay in the graphics card, and nothing here
+//! fetches them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +13,11 @@ pub enum Device {
     V4l2m2m,
     /// A graphics card of NVIDIA.
     Cuda,
-    /// Graphics cards of Intel and AMD. Never works.
-    Vaapi,
 }
 
 /// A name that is no decoder's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no decoder: expected v4l2m2m, cuda or vaapi")]
+#[error("{0:?} is no decoder: expected v4l2m2m or cuda")]
 pub struct UnknownDevice(pub String);
 
 impl Device {
@@ -38,7 +36,6 @@ impl fmt::Display for Device {
         f.write_str(match self {
             Self::V4l2m2m => "v4l2m2m",
             Self::Cuda => "cuda",
-            Self::Vaapi => "vaapi",
         })
     }
 }
@@ -50,7 +47,6 @@ impl FromStr for Device {
         match name {
             "v4l2m2m" => Ok(Self::V4l2m2m),
             "cuda" | "cuvid" => Ok(Self::Cuda),
-            "vaapi" => Ok(Self::Vaapi),
             other => Err(UnknownDevice(other.to_owned())),
         }
     }

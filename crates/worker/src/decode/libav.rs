@@ -164,7 +164,7 @@ impl StreamDecoder {
 fn open_next(input: Input, left: &mut VecDeque<Device>) -> Option<(Option<Device>, libav::Decoder)> {
     while let Some(device) = left.pop_front() {
         let name = match (device, input) {
-            (_, Input::Jpeg) | (Device::Vaapi, _) => continue,
+            (_, Input::Jpeg) => continue,
             (Device::V4l2m2m, Input::H264) => c"h264_v4l2m2m",
             (Device::V4l2m2m, Input::H265) => c"hevc_v4l2m2m",
             (Device::Cuda, Input::H264) => c"h264_cuvid",
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn devices_that_are_not_there_leave_the_work_to_the_processor() {
-        let devices = [Device::Cuda, Device::V4l2m2m, Device::Vaapi];
+        let devices = [Device::Cuda, Device::V4l2m2m];
         let mut decoder = StreamDecoder::new(Input::H264, &devices).unwrap();
         assert!(decoder.left.is_empty() && decoder.words().starts_with("libavcodec "), "{decoder:?}");
         let mut keyframe = include_bytes!("../../testdata/keyframe.h264").to_vec();

@@ -1,7 +1,7 @@
 //! Which encoders there are, by the names that a configuration gives them, and in which order they are tried.
 //!
-//! `vaapi` is known by name only, and never works here: it takes pictures that are in the graphics card's memory already,
-//! and nothing here puts them there. The FFmpeg program can use it.
+//! `vaapi` is none of them: it takes pictures that are in the graphics card's memory already, and nothing here puts them
+//! there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,6 @@ pub enum Kind {
     V4l2m2m,
     /// A graphics card of NVIDIA.
     Nvenc,
-    /// Graphics cards of Intel and AMD. Never works.
-    Vaapi,
     /// The library x264, through FFmpeg's.
     X264,
     /// The library OpenH264.
@@ -23,7 +21,7 @@ pub enum Kind {
 
 /// A name that is no encoder's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no encoder: expected v4l2m2m, nvenc, vaapi, x264 or openh264")]
+#[error("{0:?} is no encoder: expected v4l2m2m, nvenc, x264 or openh264")]
 pub struct UnknownEncoder(pub String);
 
 impl Kind {
@@ -36,7 +34,6 @@ impl Kind {
         match self {
             Self::V4l2m2m => "v4l2m2m",
             Self::Nvenc => "nvenc",
-            Self::Vaapi => "vaapi",
             Self::X264 => "x264",
             Self::Openh264 => "openh264",
         }
@@ -44,7 +41,7 @@ impl Kind {
 
     /// It needs to open devices.
     pub const fn is_hardware(self) -> bool {
-        matches!(self, Self::V4l2m2m | Self::Nvenc | Self::Vaapi)
+        matches!(self, Self::V4l2m2m | Self::Nvenc)
     }
 
     /// Reads names between commas.
@@ -79,7 +76,6 @@ impl FromStr for Kind {
             "nvenc" => Ok(Self::Nvenc),
             "x264" | "libx264" => Ok(Self::X264),
             "openh264" | "libopenh264" => Ok(Self::Openh264),
-            "vaapi" => Ok(Self::Vaapi),
             other => Err(UnknownEncoder(other.to_owned())),
         }
     }
@@ -91,8 +87,8 @@ mod tests {
 
     #[test]
     fn lists_are_read_in_their_order() {
-        let kinds = Kind::list("v4l2m2m, h264_nvenc,vaapi,,x264,libx264,openh264").unwrap();
-        assert_eq!(kinds, [Kind::V4l2m2m, Kind::Nvenc, Kind::Vaapi, Kind::X264, Kind::Openh264]);
+        let kinds = Kind::list("v4l2m2m, h264_nvenc,,x264,libx264,openh264").unwrap();
+        assert_eq!(kinds, [Kind::V4l2m2m, Kind::Nvenc, Kind::X264, Kind::Openh264]);
         for kind in kinds {
             assert_eq!(kind.name().parse(), Ok(kind));
         }

@@ -26,11 +26,6 @@ impl Libav {
             Kind::Nvenc => c"h264_nvenc",
             Kind::X264 => c"libx264",
             Kind::Openh264 => c"libopenh264",
-            Kind::Vaapi => {
-                return Err(
-                    "takes pictures in the graphics card's memory only, which are not made here".to_owned()
-                );
-            }
         };
         let encoder = Encoder::open(
             name,
@@ -113,7 +108,6 @@ fn options(kind: Kind, plan: &Plan) -> Vec<(&'static CStr, CString)> {
             (c"x264-params", c"keyint=infinite:scenecut=0"),
         ],
         Kind::Openh264 => &[(c"profile", c"constrained_baseline"), (c"allow_skip_frames", c"0")],
-        Kind::Vaapi => &[],
         // Constrained baseline, as FF_PROFILE_H264_CONSTRAINED_BASELINE has it.
         Kind::V4l2m2m => &[(c"profile", c"578")],
         Kind::Nvenc => &[
