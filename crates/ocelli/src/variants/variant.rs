@@ -25,7 +25,7 @@ pub(super) struct Variant {
     /// What it takes of the limits, once it is known to need pixels.
     pub(super) place: Mutex<Option<Place>>,
     pub(super) numbers: Numbers,
-    /// Those who have come to watch since that was asked last.
+    /// Those who have come to watch since that was asked last, and some who have left since.
     new_viewers: Mutex<Vec<Weak<ViewerStats>>>,
 }
 
@@ -151,7 +151,12 @@ impl Variant {
 
     /// Somebody watches it, by whose numbers it is judged.
     pub(super) fn watched_by(&self, viewer: &Viewer) {
-        self.new_viewers().push(Arc::downgrade(viewer.stats()));
+        let mut new = self.new_viewers();
+        // Nobody may ask for a long time, and who has left takes memory for as long as he is here.
+        if new.len() == new.capacity() {
+            new.retain(|viewer| viewer.strong_count() > 0);
+        }
+        new.push(Arc::downgrade(viewer.stats()));
     }
 
     /// Those who have come since this was asked last.
