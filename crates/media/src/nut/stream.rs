@@ -110,7 +110,7 @@ pub(super) fn read(body: &[u8], main: &MainHeader) -> Result<(usize, Stream), Nu
 fn name(fourcc: &[u8]) -> String {
     match fourcc {
         [0x55, 0] => "MP3".to_owned(),
-        _ if fourcc.iter().all(u8::is_ascii_graphic) && !fourcc.is_empty() => {
+        [_, ..] if fourcc.len() <= 4 && fourcc.iter().all(u8::is_ascii_graphic) => {
             String::from_utf8_lossy(fourcc).into_owned()
         }
         _ => fourcc.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
@@ -132,7 +132,7 @@ fn coding(fourcc: &[u8], config: &[u8]) -> Coding {
     match &fourcc.to_ascii_lowercase()[..] {
         b"h264" | b"x264" | b"avc1" | b"avc3" | b"davc" => nal(Codec::H264, avc_record),
         b"hevc" | b"h265" | b"x265" | b"hvc1" | b"hev1" => nal(Codec::H265, hevc_record),
-        b"mjpg" | b"jpeg" | b"mjpa" | b"mp4v" => Coding::Packets(Entry::Jpeg),
+        b"mjpg" | b"jpeg" | b"mjpa" => Coding::Packets(Entry::Jpeg),
         _ => Coding::Unknown,
     }
 }

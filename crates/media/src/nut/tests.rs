@@ -117,11 +117,14 @@ fn what_is_no_nut_and_what_has_no_pictures_is_told() {
         read(b"nut/multimedia container\0garbage", 40, 1000).0.err().map(|error| error.to_string()),
         Some("damaged NUT: a frame before the header".into())
     );
-    let mut foreign = LENGTHS.to_vec();
-    let at = foreign.windows(4).position(|four| four == b"H264").expect("its codec");
-    foreign[at..at + 4].copy_from_slice(b"VP90");
-    let error = read(&foreign, 4096, 1 << 20).0.expect_err("no codec of ours");
-    assert_eq!(error.to_string(), "no H.264, H.265 or JPEG in it, but VP90");
+    // FFmpeg says mp4v of MPEG-4's second part alone, and MJPG of JPEGs out of MP4.
+    for codec in ["VP90", "mp4v"] {
+        let mut foreign = LENGTHS.to_vec();
+        let at = foreign.windows(4).position(|four| four == b"H264").expect("its codec");
+        foreign[at..at + 4].copy_from_slice(codec.as_bytes());
+        let error = read(&foreign, 4096, 1 << 20).0.expect_err("no codec of ours");
+        assert_eq!(error.to_string(), format!("no H.264, H.265 or JPEG in it, but {codec}"));
+    }
     let mut foreign = LENGTHS.to_vec();
     let at = foreign.windows(3).position(|three| three == [4, 0xFF, 0]).expect("its codec");
     foreign[at + 1] = 0x55;
