@@ -1,6 +1,8 @@
 //! Every key of a configuration file, once: the loader checks against these tables, takes its defaults from them, and
 //! the JSON schema is made of them, so that none can drift from another.
 
+use ocelli_codec::worker::protocol::MOST_WANTED;
+
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -132,7 +134,12 @@ pub const LIMITS: Table = Table {
             Kind::Integer(0, 1024, Some(16)),
             "How many streams of other sizes, qualities or codecs than the cameras' own may be made at the same time.",
         ),
-        key("variants_per_camera", Kind::Integer(0, 256, Some(8)), "How many of them may be one camera's."),
+        key(
+            "variants_per_camera",
+            // One picture is given to no more of them.
+            Kind::Integer(0, MOST_WANTED as i64, Some(8)),
+            "How many of them may be one camera's.",
+        ),
     ],
 };
 
