@@ -209,8 +209,8 @@ impl Pixels {
         }
         let id = orders.fresh_id();
         // What a camera gives that has not begun is not known, so nor is whether an encoder is needed.
-        let needs_pixels = track.is_some_and(|track| !shape.is_given_by(track));
-        let place = if needs_pixels { Some(self.0.place_for(&orders, id, &key)?) } else { None };
+        let decoded = track.filter(|track| !shape.is_given_by(track));
+        let place = decoded.map(|track| self.0.place_for(&orders, id, &key, track)).transpose()?;
         orders.lives(id, place.is_some());
         let stream = Stream::new(camera.name().clone(), camera.bounds());
         let numbers = variant::Numbers::new(self.0.numbers.variants.clone());

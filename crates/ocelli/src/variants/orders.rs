@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use ocelli_codec::recode::Wish;
-use ocelli_codec::worker::protocol::{Able, OutputId, Still};
+use ocelli_codec::worker::protocol::{Able, Input, OutputId, Still};
 use ocelli_hub::{StatusReader, Stream};
+use ocelli_media::Track;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -150,12 +151,21 @@ impl Shared {
         answered.await.unwrap_or(Err(Failure::Stopped))
     }
 
-    /// Takes a place for the variant `id`, which needs pixels.
-    pub(super) fn place_for(&self, orders: &Orders, id: OutputId, shape: &Shape) -> Result<Place, Unshaped> {
+    /// Takes a place for the variant `id`, which needs the pixels of `track`.
+    pub(super) fn place_for(
+        &self,
+        orders: &Orders,
+        id: OutputId,
+        shape: &Shape,
+        track: &Track,
+    ) -> Result<Place, Unshaped> {
         let impossible = |why: &str| Unshaped::Impossible(format!("there is no `{shape}`: {why}"));
         let coding = shape.codec.and_then(coding).ok_or_else(|| impossible("nothing here encodes that"))?;
         if let Some(words) = orders.unavailable() {
             return Err(impossible(words));
+        }
+        if let Some(input) = Input::of_codec(track.codec).filter(|input| !orders.may_decode(*input)) {
+            return Err(impossible(&no_decoder(input)));
         }
         if orders.able.is_some_and(|able| !able.encodes(coding)) {
             return Err(impossible(&format!("`{PROGRAM}` was built without an encoder of {coding}")));
@@ -191,6 +201,11 @@ impl Orders {
     fn unavailable(&self) -> Option<&str> {
         let (since, words) = self.unavailable.as_ref()?;
         (since.elapsed() < LOOK_AGAIN).then_some(words)
+    }
+
+    /// The last worker could decode it, as far as there was one.
+    pub(super) fn may_decode(&self, input: Input) -> bool {
+        self.able.is_none_or(|able| able.decodes(input))
     }
 
     /// There is a worker, which can do this.
@@ -253,4 +268,9 @@ impl Orders {
             }
         }
     }
+}
+
+/// Why nothing is made of what is coded so.
+pub(super) fn no_decoder(input: Input) -> String {
+    format!("`{PROGRAM}` was built without a decoder of {input}")
 }

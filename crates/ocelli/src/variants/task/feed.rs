@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::super::Unshaped;
 use super::super::intake::{Intake, LeftOut, Taken, Unshown};
-use super::super::orders::Shared;
+use super::super::orders::{Shared, no_decoder};
 use super::super::output::{Output, Shown, Way, micros};
 use super::super::variant::{Missed, Variant};
 use crate::transcode::Head;
@@ -134,6 +134,10 @@ impl Feed {
         };
         let mut said = Vec::new();
         if self.is_new_to_worker && self.is_decoding() {
+            if !self.shared.orders().may_decode(input) {
+                self.refuse_made(&no_decoder(input));
+                return said;
+            }
             self.is_new_to_worker = false;
             self.unknown = self.outputs.iter().map(|output| output.variant.id).collect();
             said.push(Request::write_input(input));
@@ -201,7 +205,7 @@ impl Feed {
         let mut orders = self.shared.orders();
         // Whom nobody holds any more has given his back, and is about to end.
         if place.is_none() && orders.is_living(variant.id) {
-            *place = Some(self.shared.place_for(&orders, variant.id, &variant.shape.of(track))?);
+            *place = Some(self.shared.place_for(&orders, variant.id, &variant.shape.of(track), track)?);
             orders.lives(variant.id, true);
         }
         Ok(())
@@ -215,6 +219,16 @@ impl Feed {
         output.variant.numbers.note(Some(why));
         output.way = Way::Nothing;
         output.publisher.send_away();
+    }
+
+    /// Refuses all that the worker would make.
+    fn refuse_made(&mut self, why: &str) {
+        for at in 0..self.outputs.len() {
+            if self.outputs[at].coding().is_some() {
+                self.refuse(at, why.to_owned());
+            }
+        }
+        self.intake.lose();
     }
 
     /// Takes all that is there.

@@ -379,6 +379,25 @@ async fn viewers_are_told_why_there_are_no_pictures() {
 }
 
 #[tokio::test]
+async fn what_the_worker_does_not_decode_is_refused_in_words() {
+    let able = Able::new(&[Input::Jpeg], &ocelli_codec::worker::protocol::Coding::ALL);
+    let (path, directory) = program(&Hello::new(able, "not at all").write(), SCRIPT);
+    let rules = Rules { encoders: Encoders::new(1), ..Rules::default() };
+    let tracks = vec![Track::video(Codec::H265, Some(SIZE), Vec::new())];
+    let mut scene = Scene::with_program(path, directory, tracks, rules.clone());
+    let mut reader = Reader::new(scene.shaped("codec=mjpeg&width=320").unwrap());
+    scene.give("key", true);
+    let ended = timeout(SOON, reader.subscriber.next()).await.expect("in time");
+    assert!(ended.is_err(), "{ended:?}");
+    let words = "`ocelli-codec` was built without a decoder of H.265";
+    assert_eq!(scene.pixels.variants()[0].note.as_deref(), Some(words));
+    drop(reader);
+    let Err(Unshaped::Impossible(refusal)) = scene.shaped("codec=mjpeg") else { panic!("there is none") };
+    assert!(refusal.ends_with(words), "{refusal}");
+    assert_eq!(rules.encoders.taken(), 0);
+}
+
+#[tokio::test]
 async fn a_still_is_made_once_for_all_who_ask() {
     let mut scene = Scene::of(Codec::H264);
     scene.give("key", true);
