@@ -139,14 +139,16 @@ impl Feed {
                 return said;
             }
             self.is_new_to_worker = false;
-            self.unknown = self.outputs.iter().map(|output| output.variant.id).collect();
+            let made = self.outputs.iter().filter(|output| output.coding().is_some());
+            self.unknown = made.map(|output| output.variant.id).collect();
             said.push(Request::write_input(input));
         }
         for id in std::mem::take(&mut self.unknown) {
-            let output = self.outputs.iter().find(|output| output.variant.id == id);
-            if let Some((output, coding)) = output.and_then(|output| Some((output, output.coding()?))) {
-                said.push(Request::write_output(id, &self.asks(output, coding)));
-            }
+            let Some(output) = self.outputs.iter().find(|output| output.variant.id == id) else { continue };
+            said.push(match output.coding() {
+                Some(coding) => Request::write_output(id, &self.asks(output, coding)),
+                None => Request::write_end(id),
+            });
         }
         said
     }
@@ -194,8 +196,13 @@ impl Feed {
             Way::Nothing => self.refuse(at, "nothing here encodes that".to_owned()),
             Way::Unknown => {}
         }
-        if matches!(before, Way::Made(_)) && self.outputs[at].way != before {
-            self.is_new_to_worker = true;
+        if matches!(before, Way::Made(_)) && self.outputs[at].coding().is_none() {
+            // The worker is to end it.
+            self.unknown.push(variant.id);
+            self.leave_place(&variant);
+            if !self.is_decoding() {
+                self.intake.lose();
+            }
         }
     }
 
@@ -209,6 +216,15 @@ impl Feed {
             orders.lives(variant.id, true);
         }
         Ok(())
+    }
+
+    /// Gives the place of a variant back that needs none any more.
+    fn leave_place(&self, variant: &Variant) {
+        let mut place = variant.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.shared.orders();
+        if place.take().is_some() && orders.is_living(variant.id) {
+            orders.lives(variant.id, false);
+        }
     }
 
     /// An output that cannot be made: its viewers are sent away, and the next who asks is told why.

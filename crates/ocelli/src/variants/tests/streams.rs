@@ -364,6 +364,22 @@ async fn a_camera_may_change_its_codec() {
 }
 
 #[tokio::test]
+async fn a_variant_that_needs_no_encoder_any_more_leaves_its_place_and_the_worker() {
+    let rules = Rules { encoders: Encoders::new(2), ..Rules::default() };
+    let track = |size| vec![Track::video(Codec::Jpeg, Some(size), Vec::new())];
+    let mut scene = Scene::new(track(SIZE), rules.clone());
+    let mut wide = Reader::new(scene.shaped("width=640").unwrap());
+    let mut small = Reader::new(scene.shaped("width=320").unwrap());
+    scene.give("large", true);
+    assert!(wide.text().await.contains("outputs=2") && small.text().await.contains("outputs=2"));
+    scene.publisher.set_tracks(track(Size { width: 640, height: 360 }));
+    scene.give("less", true);
+    assert_eq!(wide.text().await, "less", "which is what was asked, as it is");
+    assert_eq!(small.text().await, "less codec=0 frames=2 outputs=1 width=320 keyframe=0");
+    assert_eq!(rules.encoders.taken(), 1);
+}
+
+#[tokio::test]
 async fn viewers_are_told_why_there_are_no_pictures() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join(PROGRAM);
