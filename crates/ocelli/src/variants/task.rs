@@ -148,7 +148,9 @@ impl Task {
     }
 
     fn have_worker(&mut self) {
-        match self.link.start() {
+        let started = self.link.start();
+        self.feed.lacks_worker = started.is_err();
+        match started {
             Ok(true) => {
                 self.shared.numbers.starts.fetch_add(1, Ordering::Relaxed);
                 self.shared.orders().process = self.link.process_id();

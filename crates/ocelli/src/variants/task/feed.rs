@@ -43,6 +43,8 @@ pub(super) struct Feed {
     /// For whom the picture that is given is wanted: kept so that giving one allocates nothing.
     wanted: Vec<(OutputId, bool)>,
     keyframe_asked: Option<Instant>,
+    /// There is no worker and it is too early to try another: a keyframe would be for nobody.
+    pub(super) lacks_worker: bool,
 }
 
 impl Feed {
@@ -58,6 +60,7 @@ impl Feed {
             shown: VecDeque::new(),
             wanted: Vec::new(),
             keyframe_asked: None,
+            lacks_worker: false,
             shared,
         }
     }
@@ -442,7 +445,7 @@ impl Feed {
     fn ask_keyframe(&mut self) {
         let now = Instant::now();
         let is_due = self.keyframe_asked.is_none_or(|asked| now.duration_since(asked) >= KEYFRAME_APART);
-        let Some(input) = self.input.as_ref().filter(|_| is_due) else { return };
+        let Some(input) = self.input.as_ref().filter(|_| is_due && !self.lacks_worker) else { return };
         if self.track().is_some_and(|track| track.codec != Codec::Jpeg) {
             self.keyframe_asked = Some(now);
             input.ask_keyframe();

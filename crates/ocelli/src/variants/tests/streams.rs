@@ -392,6 +392,9 @@ async fn viewers_are_told_why_there_are_no_pictures() {
     assert_eq!((header.width, header.height), (320, 180));
     let Err(Unshaped::Impossible(words)) = scene.shaped("width=160") else { panic!("there is none") };
     assert!(words.contains("is missing: install it beside `ocelli`"), "{words}");
+    scene.give("delta", false);
+    assert!(matches!(reader.item().await, Item::Notice(_)));
+    assert!(!scene.publisher.is_keyframe_wanted(), "it would be for nobody");
 }
 
 #[tokio::test]
