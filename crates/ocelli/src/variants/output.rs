@@ -49,6 +49,8 @@ pub(super) enum Way {
     Own,
     /// The worker makes them.
     Made(Coding),
+    /// There was no place for what would make them, which its readers were told. There may be one later.
+    Placeless,
     /// They cannot be made, which its readers were told.
     Nothing,
 }

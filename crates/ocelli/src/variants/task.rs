@@ -22,7 +22,6 @@ use self::jobs::Jobs;
 use super::Rules;
 use super::notices::{self, Away, Notices};
 use super::orders::{Made, Shared};
-use super::output::Way;
 use crate::transcode::{Event, Failure, Head, Link};
 
 /// How long a worker is kept after its last use: as long as a camera without viewers.
@@ -240,9 +239,8 @@ impl Task {
     }
 
     fn take_note(&mut self, id: OutputId, kind: NoteKind, words: String) {
-        let Some(output) = self.feed.outputs.iter_mut().find(|output| output.variant.id == id) else {
-            return;
-        };
+        let Some(at) = self.feed.outputs.iter().position(|output| output.variant.id == id) else { return };
+        let output = &self.feed.outputs[at];
         let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
         match kind {
             NoteKind::Way => output.variant.numbers.path(words),
@@ -251,18 +249,14 @@ impl Task {
                     tracing::warn!(%camera, "variant `{shape}`: {words}");
                 }
             }
-            NoteKind::Ended => {
-                tracing::warn!(%camera, "variant `{shape}` has ended: {words}");
-                output.variant.numbers.note(Some(words));
-                output.way = Way::Nothing;
-                output.publisher.send_away();
-            }
+            NoteKind::Ended => self.feed.refuse(at, words),
         }
     }
 
-    /// Shows a notice if one is due, and looks how much the viewers take.
+    /// Shows a notice if one is due, and looks how much the viewers take, and whether there is a place for what had none.
     async fn look_around(&mut self) {
         self.feed.adapt();
+        self.feed.try_again();
         let away = self.away.clone().filter(|_| self.feed.is_decoding() && !self.link.is_ready());
         let away = away.map(|cause| Away { cause, retry_in: self.link.retry_in() });
         if let Some(lost) = self.notices.due(away, std::time::Instant::now()) {

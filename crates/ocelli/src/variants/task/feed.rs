@@ -20,6 +20,8 @@ use crate::transcode::Head;
 
 /// How many frames that the worker was given are remembered: more than any decoder keeps before it shows them.
 const REMEMBERED: usize = 96;
+/// How often it is looked whether there is a place for what had none, for those who hold it all the same, as a push does.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// A camera is asked for a keyframe no more often.
 const KEYFRAME_APART: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,7 @@ pub(super) struct Feed {
     /// For whom the picture that is given is wanted: kept so that giving one allocates nothing.
     wanted: Vec<(OutputId, bool)>,
     keyframe_asked: Option<Instant>,
+    tried_again: Option<Instant>,
     /// There is no worker and it is too early to try another: a keyframe would be for nobody.
     pub(super) lacks_worker: bool,
 }
@@ -60,6 +63,7 @@ impl Feed {
             shown: VecDeque::new(),
             wanted: Vec::new(),
             keyframe_asked: None,
+            tried_again: None,
             lacks_worker: false,
             shared,
         }
@@ -180,6 +184,20 @@ impl Feed {
         }
     }
 
+    /// Tries again to make what had no place.
+    pub(super) fn try_again(&mut self) {
+        let now = Instant::now();
+        if self.tried_again.is_some_and(|tried| now.duration_since(tried) < TRY_AGAIN) {
+            return;
+        }
+        self.tried_again = Some(now);
+        for at in 0..self.outputs.len() {
+            if self.outputs[at].way == Way::Placeless {
+                self.decide(at);
+            }
+        }
+    }
+
     /// Settles how the pictures of an output come to be, as far as that is known.
     fn decide(&mut self, at: usize) {
         let Some(track) = self.track().cloned() else { return };
@@ -192,12 +210,16 @@ impl Feed {
             Way::Made(_) => {
                 if let Err(why) = self.take_place(&variant, &track) {
                     self.refuse(at, why.to_string());
+                    self.outputs[at].way = Way::Placeless;
                     return;
+                }
+                if before == Way::Placeless {
+                    variant.numbers.note(None);
                 }
                 self.unknown.push(variant.id);
             }
             Way::Nothing => self.refuse(at, "nothing here encodes that".to_owned()),
-            Way::Unknown => {}
+            Way::Unknown | Way::Placeless => {}
         }
         if matches!(before, Way::Made(_)) && self.outputs[at].coding().is_none() {
             // The worker is to end it.
@@ -231,11 +253,13 @@ impl Feed {
     }
 
     /// An output that cannot be made: its viewers are sent away, and the next who asks is told why.
-    fn refuse(&mut self, at: usize, why: String) {
+    pub(super) fn refuse(&mut self, at: usize, why: String) {
+        self.leave_place(&self.outputs[at].variant);
         let output = &mut self.outputs[at];
         let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
-        tracing::warn!(%camera, "there is no variant `{shape}`: {why}");
-        output.variant.numbers.note(Some(why));
+        if output.variant.numbers.note(Some(why.clone())) {
+            tracing::warn!(%camera, "there is no variant `{shape}`: {why}");
+        }
         output.way = Way::Nothing;
         output.publisher.send_away();
     }
@@ -341,7 +365,7 @@ impl Feed {
             match output.way {
                 Way::Own => output.pass(frame.clone(), &self.tracks),
                 Way::Made(_) => output.pass_sound(frame.clone()),
-                Way::Unknown | Way::Nothing => {}
+                Way::Unknown | Way::Placeless | Way::Nothing => {}
             }
         }
     }

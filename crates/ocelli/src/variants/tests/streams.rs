@@ -298,6 +298,27 @@ async fn places_are_limited_and_given_back() {
 }
 
 #[tokio::test]
+async fn what_finds_no_place_is_made_for_who_holds_it_when_there_is_one() {
+    let rules = Rules { encoders: Encoders::new(1), ..Rules::default() };
+    let track = |codec| vec![Track::video(codec, Some(SIZE), Vec::new())];
+    let one = Scene::new(track(Codec::Jpeg), rules.clone());
+    let mut other = Scene::new(Vec::new(), rules.clone());
+    let kept = one.shaped("width=640").unwrap();
+    let mut reader = Reader::new(other.shaped("codec=mjpeg").unwrap());
+    other.publisher.set_tracks(track(Codec::H264));
+    other.give("first", true);
+    assert!(timeout(SOON, reader.subscriber.next()).await.expect("in time").is_err(), "it is sent away");
+    let note = other.pixels.variants()[0].note.clone();
+    assert_eq!(note.as_deref(), Some("all 1 places of `encoders` in `[limits]` are taken"));
+    reader.subscriber = reader.shaped.stream().subscribe(Want::All);
+    drop(kept);
+    other.until("it is tried again", |other| other.pixels.variants()[0].note.is_none()).await;
+    other.give("second", true);
+    assert!(reader.text_of("second").await.contains("codec=1"));
+    assert_eq!(rules.encoders.taken(), 1);
+}
+
+#[tokio::test]
 async fn a_thousand_joins_and_leaves_leave_nothing_behind() {
     let rules = Rules { encoders: Encoders::new(4), per_camera: 4, ..Rules::default() };
     let mut scene = Scene::new(vec![Track::video(Codec::H264, Some(SIZE), Vec::new())], rules.clone());
