@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use ocelli_codec::recode::Wish;
-use ocelli_codec::worker::protocol::{Able, Input, OutputId, Still};
+use ocelli_codec::worker::protocol::{Able, Coding, Input, OutputId, Still};
 use ocelli_hub::{StatusReader, Stream};
 use ocelli_media::Track;
 use tokio::sync::{Notify, oneshot};
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::limits::Place;
-use super::shape::{Shape, coding};
+use super::shape::Shape;
 use super::variant::{Hold, Totals, Variant};
 use super::{Rules, Unshaped, task};
 use crate::transcode::{Failure, LOOK_AGAIN, PROGRAM};
@@ -160,7 +160,8 @@ impl Shared {
         track: &Track,
     ) -> Result<Place, Unshaped> {
         let impossible = |why: &str| Unshaped::Impossible(format!("there is no `{shape}`: {why}"));
-        let coding = shape.codec.and_then(coding).ok_or_else(|| impossible("nothing here encodes that"))?;
+        let coding = shape.codec.and_then(Coding::of_codec);
+        let coding = coding.ok_or_else(|| impossible("nothing here encodes that"))?;
         if let Some(words) = orders.unavailable() {
             return Err(impossible(words));
         }

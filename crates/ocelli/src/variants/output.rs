@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::adapt::{Bounds, Top};
 use super::grid::Grid;
 use super::lowering::Lowering;
-use super::shape::{self, Fps, Shape};
+use super::shape::{Fps, Shape};
 use super::variant::{Missed, Variant};
 
 /// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
@@ -91,7 +91,7 @@ impl Output {
     /// How its pictures come of what the camera gives, as far as that can be told without a place.
     pub(super) fn way_from(&self, track: &Track) -> Way {
         let Shape { codec, .. } = self.variant.shape.of(track);
-        match codec.and_then(shape::coding) {
+        match codec.and_then(Coding::of_codec) {
             _ if self.variant.shape.is_given_by(track) => Way::Own,
             Some(coding) => Way::Made(coding),
             None => Way::Nothing,

@@ -156,7 +156,7 @@ impl Shape {
 
     /// The size of pictures of a camera that gives `camera`, coded as `codec`: turned, as large as fits, in proportion.
     pub fn size(&self, camera: Size, codec: Codec) -> Size {
-        self.output(coding(codec).unwrap_or(Coding::H264)).size(camera)
+        self.output(Coding::of_codec(codec).unwrap_or(Coding::H264)).size(camera)
     }
 
     fn fitted(&self, camera: Size) -> Size {
@@ -215,17 +215,6 @@ fn words_of(turn: Turn) -> (u16, Option<&'static str>) {
         Turn::TopBottom => (0, Some("vertical")),
         Turn::Transposed => (90, Some("horizontal")),
         Turn::Transverse => (270, Some("horizontal")),
-    }
-}
-
-/// What a worker makes that is coded as `codec`, if it makes such.
-pub(super) fn coding(codec: Codec) -> Option<Coding> {
-    match codec {
-        Codec::Jpeg => Some(Coding::Jpeg),
-        Codec::H264 => Some(Coding::H264),
-        Codec::Rgb24 => Some(Coding::Rgb24),
-        Codec::Yuv420 => Some(Coding::Yuv420),
-        _ => None,
     }
 }
 
