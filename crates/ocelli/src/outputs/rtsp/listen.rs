@@ -1,7 +1,8 @@
 //! Connections come: counted, and refused where there are too many.
 //!
-//! One address has so many connections and no more, whatever they are for. A connection is half open until its first whole request, which must come in ten seconds. Who opens many at once is served: only
-//! those that have been half open for more than a second count against the limit of their address.
+//! One address has so many connections and no more, whatever they are for. A connection is half open until its first whole
+//! request, which must come in ten seconds. Who opens many at once is served: only those that have been half open for more than
+//! a second count against the limit of their address.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
