@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -30,7 +31,7 @@ use crate::serve::{WorkerError, read_message, write_both};
 const MOST_BYTES: usize = 64 << 20;
 /// Pictures that are on their way through FFmpeg at most, for the server to be told which is which.
 const REMEMBERED: usize = 256;
-/// An FFmpeg that ended is started again this many times in a row before its output ends.
+/// An FFmpeg that ended is started again until so many in a row have ended without a picture.
 const MOST_FAILED: u32 = 5;
 
 /// What all who write to the server share.
@@ -74,6 +75,7 @@ struct Made {
     id: OutputId,
     output: Output,
     running: Option<Running>,
+    /// How many have ended one after the other, the last ones without a picture.
     failed: u32,
 }
 
@@ -149,8 +151,8 @@ impl<W: Write + Send + 'static> Worker<'_, W> {
                 continue;
             }
             if let Some(words) = made.running.as_mut().and_then(Running::ended) {
-                made.running = None;
-                made.failed += 1;
+                let has_made = made.running.take().is_some_and(|running| running.has_made());
+                made.failed = if has_made { 1 } else { made.failed + 1 };
                 let kind = if made.failed >= MOST_FAILED { NoteKind::Ended } else { NoteKind::Warning };
                 lock(&self.pipe).write_all(&Answer::write_note(made.id, kind, &words))?;
                 if kind == NoteKind::Ended {
@@ -211,7 +213,13 @@ struct Given {
     is_wanted: bool,
 }
 
-type Way = Arc<Mutex<VecDeque<Given>>>;
+/// What is on its way through an FFmpeg.
+#[derive(Default)]
+struct Way {
+    given: Mutex<VecDeque<Given>>,
+    /// A picture has come out.
+    has_made: AtomicBool,
+}
 
 /// An FFmpeg process. Dropping it ends it.
 struct Running {
@@ -219,7 +227,7 @@ struct Running {
     /// Closed before the process is waited for.
     stdin: Option<ChildStdin>,
     writer: Writer,
-    way: Way,
+    way: Arc<Way>,
     broken: bool,
 }
 
@@ -234,7 +242,7 @@ impl Running {
         let writer = Writer::new(track).ok_or(io::ErrorKind::InvalidInput)?;
         let mut child = command(program, &stream_words(&made.output, size)).spawn()?;
         let mut stdin = child.stdin.take();
-        let way = Way::default();
+        let way = Arc::<Way>::default();
         if let Some(stdout) = child.stdout.take() {
             let (id, way, pipe) = (made.id, way.clone(), pipe.clone());
             thread::Builder::new().name("ffmpeg".to_owned()).spawn(move || read(id, stdout, &way, &pipe))?;
@@ -252,7 +260,7 @@ impl Running {
         let given =
             Given { ticks: written.ticks, number: picture.number, time_us: picture.time_us, is_wanted };
         {
-            let mut way = lock(&self.way);
+            let mut way = lock(&self.way.given);
             if way.len() >= REMEMBERED {
                 way.pop_front();
             }
@@ -260,6 +268,11 @@ impl Running {
         }
         let Some(stdin) = &mut self.stdin else { return };
         self.broken |= write_both(stdin, &written.head, &written.data).is_err();
+    }
+
+    /// It has made pictures.
+    fn has_made(&self) -> bool {
+        self.way.has_made.load(Ordering::Relaxed)
     }
 
     /// Why it has ended, if it has.
@@ -314,7 +327,8 @@ fn pass<W: Write>(
     pipe: &Pipe<W>,
 ) -> io::Result<()> {
     let given = {
-        let mut way = lock(way);
+        way.has_made.store(true, Ordering::Relaxed);
+        let mut way = lock(&way.given);
         // FFmpeg counts in its own ticks, which may be a little off.
         let nearest = way.iter().enumerate().min_by_key(|(_, given)| given.ticks.abs_diff(ticks));
         let found = nearest
