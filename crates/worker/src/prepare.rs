@@ -31,8 +31,7 @@ pub struct Form {
 #[derive(Debug, Default)]
 pub struct Prepared {
     scaling: Scaling,
-    /// Room for [`matrix::to_bt601`].
-    shifts: Vec<i16>,
+    room: matrix::Room,
     made: Vec<(Form, Buffer)>,
     /// Buffers of the picture before.
     spare: Vec<(Form, Buffer)>,
@@ -83,7 +82,7 @@ impl Prepared {
             let place = self.find(source, &Form { range: source.range, matrix: source.matrix, ..*form })?;
             copy_in_range(&self.at(source, place), form.range, &mut buffer);
             if form.matrix != source.matrix {
-                matrix::to_bt601(&mut buffer, &mut self.shifts);
+                matrix::to_bt601(&mut buffer, &mut self.room);
             }
         } else {
             let place = self.cheapest(source, form);
