@@ -232,8 +232,10 @@ impl Running {
         }
         let message = message?;
         let answer = Answer::read(&message)?;
-        // A sign of life is enough: a large group of pictures takes its time.
-        self.due = Instant::now() + PATIENCE;
+        // A sign of life is enough: a large group of pictures takes its time. Words are none.
+        if !matches!(answer, Answer::Note { .. }) {
+            self.due = Instant::now() + PATIENCE;
+        }
         if matches!(answer, Answer::Picture { .. } | Answer::Refused { .. } | Answer::Done { .. }) {
             self.owed = self.owed.checked_sub(1).ok_or(Lost::Unasked("more answers than questions"))?;
         }

@@ -19,6 +19,8 @@ use super::variant::{Missed, Variant};
 
 /// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
 const KEYFRAME_APART: Duration = Duration::from_millis(500);
+/// What a worker warns of is written into the log no sooner than this after the last time: it is not to fill a disk.
+const WARNINGS_APART: Duration = Duration::from_secs(10);
 
 /// From where the quality is lowered of JPEGs of which none was asked.
 const USUAL_QUALITY: u8 = 80;
@@ -38,6 +40,7 @@ pub(super) struct Output {
     pub(super) lowering: Option<Lowering>,
     wants_key: bool,
     last_key: Option<Instant>,
+    last_warning: Option<Instant>,
 }
 
 /// How its pictures come to be.
@@ -77,7 +80,17 @@ impl Output {
             lowering: None,
             wants_key: false,
             last_key: None,
+            last_warning: None,
         })
+    }
+
+    /// Whether a warning is written into the log, which then was the last.
+    pub(super) fn may_warn(&mut self, now: Instant) -> bool {
+        let may = self.last_warning.is_none_or(|last| now.duration_since(last) >= WARNINGS_APART);
+        if may {
+            self.last_warning = Some(now);
+        }
+        may
     }
 
     /// What the worker makes of the camera's pictures for it.
@@ -262,7 +275,7 @@ pub(super) fn micros(frame: &Frame) -> i64 {
 }
 
 /// Whether what a worker gives has the form that frames have. It decodes strangers' bytes, and is believed as little.
-fn is_sound(coding: Coding, size: Size, data: &[u8]) -> bool {
+pub(super) fn is_sound(coding: Coding, size: Size, data: &[u8]) -> bool {
     let (width, height) = (usize::from(size.width), usize::from(size.height));
     if width == 0 || height == 0 {
         return false;

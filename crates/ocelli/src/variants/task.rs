@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ocelli_codec::worker::protocol::{Answer, Hello, NoteKind, OutputId, Request};
+use ocelli_codec::worker::protocol::{Answer, Coding, Hello, NoteKind, OutputId, Request};
 use ocelli_hub::{Closed, Item, Subscriber};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
@@ -22,6 +22,7 @@ use self::jobs::Jobs;
 use super::Rules;
 use super::notices::{self, Away, Notices};
 use super::orders::{Made, Shared};
+use super::output::is_sound;
 use crate::transcode::{Event, Failure, Head, Link};
 
 /// How long a worker is kept after its last use: as long as a camera without viewers.
@@ -219,8 +220,12 @@ impl Task {
                 }
                 _ => Err("a frame is done that was not its next"),
             },
-            Answer::Picture { number, .. } => {
-                self.take_made(number, &Ok(message.slice(Answer::PICTURE_HEAD_BYTES..)))
+            Answer::Picture { number, size } => {
+                let picture = message.slice(Answer::PICTURE_HEAD_BYTES..);
+                if !is_sound(Coding::Jpeg, size, &picture) {
+                    return Err("a picture that is no JPEG");
+                }
+                self.take_made(number, &Ok(picture))
             }
             Answer::Refused { number, reason } => {
                 self.take_made(number, &Err(Failure::Refused(reason.into())))
@@ -240,15 +245,18 @@ impl Task {
 
     fn take_note(&mut self, id: OutputId, kind: NoteKind, words: String) {
         let Some(at) = self.feed.outputs.iter().position(|output| output.variant.id == id) else { return };
-        let output = &self.feed.outputs[at];
-        let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
+        let output = &mut self.feed.outputs[at];
         match kind {
             NoteKind::Way => output.variant.numbers.path(words),
             NoteKind::Warning => {
-                if output.variant.numbers.note(Some(words.clone())) {
+                let is_new = output.variant.numbers.note(Some(words.clone()));
+                if is_new && output.may_warn(Instant::now()) {
+                    let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
                     tracing::warn!(%camera, "variant `{shape}`: {words}");
                 }
             }
+            // It does not make this one, or has said so before.
+            NoteKind::Ended if output.coding().is_none() => {}
             NoteKind::Ended => self.feed.refuse(at, words),
         }
     }

@@ -113,3 +113,22 @@ async fn what_waits_is_bounded_and_the_oldest_goes() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_picture_that_is_none_is_not_passed_on() {
+    let answer =
+        "head -c 5 >/dev/null; printf '\\000\\000\\000\\013\\201\\000\\000\\000\\001\\000\\010\\000\\010xx'";
+    let (recoder, _directory) =
+        script(&good_hello(), &format!("PATH=/usr/bin:/bin; {answer}; exec sleep 1000"));
+    let words = "`ocelli-codec` answered what it should not: a picture that is no JPEG";
+    assert_eq!(failure(&recoder).await, Failure::Lost(words.into()));
+}
+
+#[tokio::test]
+async fn words_are_no_answer() {
+    let note = "printf '\\000\\000\\000\\006\\205\\000\\001\\001ha'";
+    let (recoder, _directory) = script(&good_hello(), &format!("while {note}; do /bin/sleep 0.2; done"));
+    let words = "`ocelli-codec` did not answer within 3 s and was killed";
+    assert_eq!(failure(&recoder).await, Failure::Lost(words.into()));
+    recoder.stop();
+}
