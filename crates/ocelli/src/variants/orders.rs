@@ -1,7 +1,7 @@
 //! What is asked of a camera's pixels, until its task takes it: the one place where those who ask and the task meet.
 //!
-//! What waits is bounded: of pictures that somebody wants once, beyond [`MOST_WAITING`] the oldest is answered that it was
-//! overtaken; of variants there are as many as the limits allow.
+//! What waits is bounded: of pictures that somebody wants once, beyond [`MOST_WAITING`] of a kind the oldest is answered that
+//! it was overtaken; of variants there are as many as the limits allow.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -23,8 +23,8 @@ use super::variant::{Hold, Totals, Variant};
 use super::{Rules, Unshaped, task};
 use crate::transcode::{Failure, LOOK_AGAIN, PROGRAM};
 
-/// Pictures of one camera that may wait for its worker: one of each way in which it is wanted, and no user asks for so
-/// many.
+/// Pictures of one camera, of each kind (for RTP, and stills), that may wait for its worker: one of each way in which it is
+/// wanted, and no user asks for so many.
 pub const MOST_WAITING: usize = 8;
 
 /// What all who have to do with one camera's pixels share.
@@ -80,6 +80,12 @@ pub(super) enum What {
     Still(Still),
 }
 
+impl What {
+    pub(super) fn is_still(self) -> bool {
+        matches!(self, Self::Still(_))
+    }
+}
+
 /// What came of it.
 pub(super) type Made = Result<Bytes, Failure>;
 
@@ -98,6 +104,15 @@ impl Job {
     pub(super) fn is(&self, picture: &Bytes, what: What) -> bool {
         self.what == what && is_same(&self.picture, picture)
     }
+}
+
+/// Takes out of `jobs`, of which the last has just come, the oldest of its kind, if there are more than may wait: however many
+/// stills somebody asks for, those who watch keep their pictures.
+pub(super) fn overtaken(jobs: &mut VecDeque<Job>) -> Option<Job> {
+    let is_still = jobs.back()?.what.is_still();
+    let alike = || jobs.iter().enumerate().filter(|(_, job)| job.what.is_still() == is_still);
+    let (oldest, _) = alike().next().filter(|_| alike().count() > MOST_WAITING)?;
+    jobs.remove(oldest)
 }
 
 /// Whether both are the same memory.
@@ -141,7 +156,7 @@ impl Shared {
                 None => orders.jobs.push_back(Job { picture, what, answers: vec![answer] }),
             }
             orders.have_task(self);
-            if orders.jobs.len() > MOST_WAITING { orders.jobs.pop_front() } else { None }
+            overtaken(&mut orders.jobs)
         };
         self.wake.notify_one();
         for answer in overtaken.into_iter().flat_map(|job| job.answers) {

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use ocelli_codec::worker::protocol::Request;
 
-use super::super::MOST_WAITING;
-use super::super::orders::{Job, Made, Shared, What, is_same};
+use super::super::orders::{Job, Made, Shared, What, is_same, overtaken};
 use crate::transcode::{Failure, Head};
 
 /// What was made last is kept for others who want the same of the same picture: so many, and if there is more than one so
@@ -22,6 +21,8 @@ pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     given: Vec<(u32, Job)>,
     kept: VecDeque<Kept>,
+    /// The last that was given was a still.
+    last_is_still: bool,
 }
 
 struct Kept {
@@ -50,9 +51,7 @@ impl Jobs {
             known.answers.extend(job.answers);
         } else {
             self.waiting.push_back(job);
-            if self.waiting.len() > MOST_WAITING
-                && let Some(oldest) = self.waiting.pop_front()
-            {
+            if let Some(oldest) = overtaken(&mut self.waiting) {
                 answer(oldest, &Err(Failure::Overtaken), shared);
             }
         }
@@ -61,7 +60,7 @@ impl Jobs {
     /// What the worker is to be asked next: its number, and the message.
     pub(super) fn next(&mut self, number: &mut u32) -> Option<(u32, Head, Bytes)> {
         while self.given.len() < MOST_GIVEN {
-            let job = self.waiting.pop_front()?;
+            let job = self.take_next()?;
             let next = number.wrapping_add(1);
             let bytes = job.picture.len();
             let head = match job.what {
@@ -80,6 +79,14 @@ impl Jobs {
             return Some((next, head, picture));
         }
         None
+    }
+
+    /// One of the other kind than the last, if there is one: neither kind holds up the other.
+    fn take_next(&mut self) -> Option<Job> {
+        let is_other = |job: &Job| job.what.is_still() != self.last_is_still;
+        let job = self.waiting.remove(self.waiting.iter().position(is_other).unwrap_or(0))?;
+        self.last_is_still = job.what.is_still();
+        Some(job)
     }
 
     /// What came of a question.

@@ -132,3 +132,28 @@ async fn words_are_no_answer() {
     assert_eq!(failure(&recoder).await, Failure::Lost(words.into()));
     recoder.stop();
 }
+
+#[tokio::test]
+async fn stills_do_not_overtake_what_is_re_encoded() {
+    let (recoder, _directory) = script(&good_hello(), "exec /bin/sleep 1000");
+    let ask = |what| {
+        let pixels = recoder.0.clone();
+        tokio::spawn(async move { pixels.make(JPEG, what).await })
+    };
+    let re_encoded = ask(What::Recode(WISH));
+    tokio::task::yield_now().await;
+    let stills: Vec<_> = (0..MOST_WAITING as u8 + 3)
+        .map(|number| {
+            let wish = Wish { quality: Some(number + 1), ..WISH };
+            ask(What::Still(Still { input: Input::H264, wish, turn: ocelli_media::Turn::None }))
+        })
+        .collect();
+    while recoder.stats().overtaken < 2 {
+        tokio::task::yield_now().await;
+    }
+    recoder.stop();
+    assert_eq!(re_encoded.await.unwrap(), Err(Failure::Stopped));
+    for still in stills {
+        assert!(still.await.unwrap().is_err());
+    }
+}
