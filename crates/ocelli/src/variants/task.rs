@@ -257,7 +257,7 @@ impl Task {
             }
             // It does not make this one, or has said so before.
             NoteKind::Ended if output.coding().is_none() => {}
-            NoteKind::Ended => self.feed.refuse(at, words),
+            NoteKind::Ended => self.feed.refuse(at, &words),
         }
     }
 

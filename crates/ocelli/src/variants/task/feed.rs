@@ -209,7 +209,7 @@ impl Feed {
             Way::Own => variant.numbers.path("the camera's own pictures".to_owned()),
             Way::Made(_) => {
                 if let Err(why) = self.take_place(&variant, &track) {
-                    self.refuse(at, why.to_string());
+                    self.refuse(at, &why.to_string());
                     self.outputs[at].way = Way::Placeless;
                     return;
                 }
@@ -218,7 +218,7 @@ impl Feed {
                 }
                 self.unknown.push(variant.id);
             }
-            Way::Nothing => self.refuse(at, "nothing here encodes that".to_owned()),
+            Way::Nothing => self.refuse(at, "nothing here encodes that"),
             Way::Unknown | Way::Placeless => {}
         }
         if matches!(before, Way::Made(_)) && self.outputs[at].coding().is_none() {
@@ -253,11 +253,11 @@ impl Feed {
     }
 
     /// An output that cannot be made: its viewers are sent away, and the next who asks is told why.
-    pub(super) fn refuse(&mut self, at: usize, why: String) {
+    pub(super) fn refuse(&mut self, at: usize, why: &str) {
         self.leave_place(&self.outputs[at].variant);
         let output = &mut self.outputs[at];
         let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
-        if output.variant.numbers.note(Some(why.clone())) {
+        if output.variant.numbers.note(Some(why.to_owned())) {
             tracing::warn!(%camera, "there is no variant `{shape}`: {why}");
         }
         output.way = Way::Nothing;
@@ -268,7 +268,7 @@ impl Feed {
     fn refuse_made(&mut self, why: &str) {
         for at in 0..self.outputs.len() {
             if self.outputs[at].coding().is_some() {
-                self.refuse(at, why.to_owned());
+                self.refuse(at, why);
             }
         }
         self.intake.lose();
