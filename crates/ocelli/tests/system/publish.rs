@@ -113,6 +113,29 @@ fn ffmpeg_and_gstreamer_publish_by_every_way_and_are_played() {
 }
 
 #[test]
+fn pictures_of_many_packets_come_whole_within_the_connection() {
+    if !installed(&["ffmpeg"]) {
+        return;
+    }
+    let directory = directory();
+    let server = server();
+    let address = address(&server, "cam");
+    // Keyframes of some hundred packets, which FFmpeg writes in one go.
+    let line = format!(
+        "ffmpeg -v error -re -f lavfi -i testsrc2=size=640x480:rate=10,noise=alls=60:allf=t -pix_fmt yuv420p \
+         -c:v libx264 -preset ultrafast -tune zerolatency -qp 10 -g 5 -f rtsp -rtsp_transport tcp {address}"
+    );
+    let publisher = Running::start(&directory, &line);
+    until("pictures come", || server.stats_of("cam")["frames"].as_u64() > Some(20));
+    let stats = server.stats_of("cam");
+    assert!(stats["bytes"].as_u64() > Some(20 * 100_000), "{stats}");
+    assert_eq!((&stats["dropped"], &stats["network"]["lost"]), (&0.into(), &0.into()), "{stats}");
+    drop(publisher);
+    server.lost_for("cam", "is gone");
+    server.stop();
+}
+
+#[test]
 fn readers_go_on_when_a_publisher_is_killed_and_another_comes() {
     if !installed(&["ffmpeg"]) {
         return;

@@ -212,7 +212,8 @@ impl<'a> Session<'a> {
     /// Takes a packet, and those that wait behind it.
     fn take_from_connection(&mut self, mut packet: Packet) {
         let now = self.origin.elapsed();
-        for taken in 1.. {
+        let mut taken = 1;
+        loop {
             let Packet { track, rtcp, bytes } = packet;
             let Self { intake, way, inlets, from, .. } = self;
             let reply = |track, report: &[u8]| send(way, inlets, track, report);
@@ -221,11 +222,12 @@ impl<'a> Session<'a> {
             } else {
                 intake.packet(now, track, *from, &bytes, reply);
             }
-            // What was received must be looked at, so the bound comes first.
-            packet = match way.packets.try_recv() {
-                Ok(packet) if taken < TURN => packet,
-                _ => return,
-            };
+            // What is received has to be taken, so the bound comes first.
+            if taken == TURN {
+                return;
+            }
+            let Ok(next) = way.packets.try_recv() else { return };
+            (packet, taken) = (next, taken + 1);
         }
     }
 
