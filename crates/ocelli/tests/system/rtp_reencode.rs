@@ -183,9 +183,10 @@ fn a_worker_that_is_killed_or_hangs_takes_one_camera_and_is_back() {
         }
     }
     let (push, reencoding) = (push_of(&server, "other"), reencoding(&server, "other"));
+    // On a busy machine newer pictures may overtake some; nothing else may happen to any.
     assert_eq!(
         (&push["dropped"], &reencoding["failed"], &reencoding["starts"]),
-        (&0.into(), &0.into(), &1.into())
+        (&push["dropped_by_reason"]["behind"], &0.into(), &1.into())
     );
     assert!(push["pictures"].as_u64() > Some(50), "{push}");
     server.stop();

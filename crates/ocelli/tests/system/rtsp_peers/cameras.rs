@@ -134,8 +134,12 @@ impl Faults {
     /// Waits until both are lost for a reason that has `words` in it.
     fn lost_for(&self, words: &str) {
         NAMES.iter().for_each(|name| self.server.lost_for(name, words));
-        let snapshot = self.server.get("/cameras/jpeg/snapshot");
-        assert_eq!((snapshot.status, size(&snapshot.body).to_string()), (503, "320x240".to_owned()));
+        // The notice is drawn just behind the news.
+        let snapshot = eventually("the snapshot says so", || {
+            let snapshot = self.server.get("/cameras/jpeg/snapshot");
+            (snapshot.status == 503).then_some(snapshot)
+        });
+        assert_eq!(size(&snapshot.body).to_string(), "320x240");
     }
 
     /// Waits until both viewers see pictures of their cameras again.
