@@ -36,8 +36,11 @@ impl Grid {
         }
         self.next_us = Some(match self.mark_near(time_us) {
             // Behind a hole the marks that lie in it are passed over.
-            Some(next) => next + ((time_us - next).max(0) / every_us + 1) * every_us,
-            None => time_us + every_us,
+            Some(next) => {
+                let passed = time_us.saturating_sub(next).max(0) / every_us + 1;
+                next.saturating_add(passed.saturating_mul(every_us))
+            }
+            None => time_us.saturating_add(every_us),
         });
         true
     }
@@ -45,17 +48,18 @@ impl Grid {
     /// Whether the picture of `time_us` would be kept if it were the next.
     pub(super) fn would_keep(&self, time_us: i64) -> bool {
         // Of two pictures the one that is nearer to the mark.
-        self.mark_near(time_us).is_none_or(|next| time_us + self.usual_us / 2 >= next)
+        self.mark_near(time_us).is_none_or(|next| time_us.saturating_add(self.usual_us / 2) >= next)
     }
 
     /// The next mark, unless the pictures have jumped away from it.
     fn mark_near(&self, time_us: i64) -> Option<i64> {
         let every_us = self.every_us?;
-        self.next_us.filter(|next| (next - every_us - HOLE_US..=next + HOLE_US).contains(&time_us))
+        let around = |next: i64| next.saturating_sub(every_us + HOLE_US)..=next.saturating_add(HOLE_US);
+        self.next_us.filter(|next| around(*next).contains(&time_us))
     }
 
     fn learn(&mut self, time_us: i64) {
-        let gap = self.last_us.map_or(0, |last| time_us - last);
+        let gap = self.last_us.map_or(0, |last| time_us.saturating_sub(last));
         self.last_us = Some(time_us);
         if (1..HOLE_US).contains(&gap) {
             self.usual_us = if self.usual_us == 0 { gap } else { (self.usual_us * 7 + gap) / 8 };
