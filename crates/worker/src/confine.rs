@@ -16,10 +16,15 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Address space in bytes: what the largest progressive picture needs, and half as much again.
 const MOST_MEMORY_BYTES: u64 = 1 << 30;
 
-/// Gives everything up that is not needed, and says what could be given up. `devices` are to be opened later.
-pub(crate) fn confine(devices: bool) -> String {
+/// Has the kernel end this process with the one that started it, where it can (Linux).
+pub(crate) fn die_with_the_server() {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+}
+
+/// Gives everything up that is not needed, and says what could be given up. `devices` are to be opened later.
+pub(crate) fn confine(devices: bool) -> String {
+    die_with_the_server();
     if devices {
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         return "not confined, since it may open devices".to_owned();

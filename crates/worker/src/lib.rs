@@ -75,6 +75,7 @@ fn start() -> Result<(), WorkerError> {
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     if let Some(program) = &arguments.ffmpeg {
+        confine::die_with_the_server();
         return program::serve(program, input, output);
     }
     let mut camera = Camera::with(&arguments.encoders, &arguments.decoders)?;
