@@ -4,8 +4,8 @@
 use h264_reader::nal::sps::{FrameMbsFlags, PicOrderCntType, ProfileIdc, SeqParameterSet};
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
-use crate::Size;
 use crate::sequence::{Count, OrderBits, Sequence, interval};
+use crate::{Size, nal_units};
 
 pub(crate) const SEQUENCE: u8 = 7;
 pub(crate) const PICTURE: u8 = 8;
@@ -49,6 +49,18 @@ pub(crate) fn sequence(unit: &[u8]) -> Option<Sequence> {
         _ => None,
     };
     Some(Sequence { size: Size::new(width, height)?, interval, order })
+}
+
+/// Whether pictures of a stream of H.264 may be left out by design, so that one whose number is missing was not lost
+/// (`gaps_in_frame_num_value_allowed_flag`, 7.4.2.1.1): by the sequence parameter sets of a keyframe, which is NAL units, each
+/// behind its length as 4 bytes.
+pub fn allows_gaps(keyframe: &[u8]) -> bool {
+    nal_units(keyframe).filter(|unit| unit.first().is_some_and(|first| kind(*first) == SEQUENCE)).any(
+        |unit| {
+            let bits = BitReader::new(ByteReader::skipping_h264_header(unit));
+            SeqParameterSet::from_bits(bits).is_ok_and(|set| set.gaps_in_frame_num_value_allowed_flag)
+        },
+    )
 }
 
 /// The sequence parameter set that a picture parameter set refers to.

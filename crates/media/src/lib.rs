@@ -24,6 +24,7 @@ mod time;
 mod turn;
 
 pub use frame::{Codec, Frame, Size, Track, TrackId, Tracks, audio_track, video_track};
+pub use h264::allows_gaps;
 pub use order::{DisplayOrder, Place};
 pub use parameter_sets::{ParameterSets, nal_units};
 pub use recognise::{MOST_UNRECOGNISED_BYTES, Recognised, recognise};

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use ocelli_codec::worker::protocol::Input;
+use ocelli_media::allows_gaps;
 
 use super::{DecodeError, Device, MOST_PIXELS, Shown, to_annex_b};
 use crate::libav;
@@ -30,6 +31,8 @@ pub struct StreamDecoder {
     left: VecDeque<Device>,
     /// Access units and keyframes since the last picture.
     barren: (u32, u32),
+    /// The stream may leave out pictures whose numbers are missing then.
+    allows_gaps: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +59,8 @@ impl StreamDecoder {
     pub fn new(input: Input, devices: &[Device]) -> Result<Self, DecodeError> {
         let mut left = devices.iter().copied().collect();
         let (device, decoder) = open_next(input, &mut left).ok_or(DecodeError::NoDecoder(input))?;
-        Ok(Self { decoder, state: State::NeedsKeyframe, input, device, left, barren: (0, 0) })
+        let state = State::NeedsKeyframe;
+        Ok(Self { decoder, state, input, device, left, barren: (0, 0), allows_gaps: false })
     }
 
     /// With which library, in words.
@@ -107,13 +111,18 @@ impl StreamDecoder {
             State::Going { keyframe_us } => keyframe_us,
         };
         self.state = State::Going { keyframe_us };
+        if is_key {
+            self.allows_gaps = self.input == Input::H264 && allows_gaps(access_unit);
+        }
         let is_leading = time_us < keyframe_us;
+        // What was before a keyframe is nothing to it.
+        let harmless = is_leading || is_key || self.allows_gaps;
         let sent = to_annex_b(access_unit).and_then(|()| {
             let sent = self.decoder.send(access_unit, i64::from(tag) << 1 | i64::from(is_leading));
             sent.map_err(|error| DecodeError::Refused(error.to_string()))
         });
         match sent {
-            Ok(is_missing) if is_missing && !is_leading => Err(self.damaged()),
+            Ok(is_missing) if is_missing && !harmless => Err(self.damaged()),
             Ok(_) => Ok(()),
             // Left out without harm.
             Err(_) if is_leading => Ok(()),

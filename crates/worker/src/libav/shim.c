@@ -26,11 +26,12 @@ static const enum AVPixelFormat FULL_RANGE[] = {
 
 static _Thread_local uint32_t missing;
 
-/* Messages of FFmpeg's decoders go nowhere: they quote strangers' bytes. Of H.265 only they say that a picture was missing. */
+/* Messages of FFmpeg's decoders go nowhere: they quote strangers' bytes. But only they say that a picture was missing: the first of
+   these does of H.265, the second of H.264. */
 void ocelli_listen(void *from, int level, const char *format, va_list rest) {
     (void)from;
     ocelli_encoder_heard(level, format, rest);
-    if (strncmp(format, "Could not find ref with POC", 27) == 0) {
+    if (strncmp(format, "Could not find ref with POC", 27) == 0 || strncmp(format, "Frame num gap", 13) == 0) {
         missing++;
     }
 }
