@@ -16,6 +16,7 @@ mod http_contract;
 mod lifecycle;
 mod openapi;
 mod peers;
+mod pixels;
 mod processes;
 mod programs;
 mod promises;
