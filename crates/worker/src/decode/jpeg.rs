@@ -17,6 +17,8 @@ use crate::picture::{Buffer, Layout, Matrix, View};
 #[derive(Debug)]
 pub struct JpegDecoder {
     decompressor: Decompressor,
+    /// The last picture had Huffman tables, which libjpeg-turbo would take for those of one that has none.
+    has_tables: bool,
     buffer: Buffer,
 }
 
@@ -26,9 +28,7 @@ impl JpegDecoder {
     /// # Errors
     /// There is no memory for libjpeg-turbo's state.
     pub fn new() -> Result<Self, DecodeError> {
-        let mut decompressor = Decompressor::new()?;
-        decompressor.set_scan_limit(recode::MOST_SCANS)?;
-        Ok(Self { decompressor, buffer: Buffer::default() })
+        Ok(Self { decompressor: decompressor()?, has_tables: false, buffer: Buffer::default() })
     }
 
     /// The size of a whole JPEG file's picture, if it is one that is decoded.
@@ -54,6 +54,10 @@ impl JpegDecoder {
     ) -> Result<View<'_>, DecodeError> {
         let header = Header::parse(jpeg)?;
         recode::check(&header)?;
+        if !header.has_dht && std::mem::take(&mut self.has_tables) {
+            self.decompressor = decompressor()?;
+        }
+        self.has_tables |= header.has_dht;
         let found = self.decompressor.read_header(jpeg)?;
         let is_plain = recode::has_planes(&found)? && header.precision_bits == 8;
         let Some(layout) = layout(found.subsamp).filter(|_| is_plain) else {
@@ -63,6 +67,7 @@ impl JpegDecoder {
                 most: Size { width: u16::MAX, height: u16::MAX },
             };
             let (_, plain) = recoder.recode(jpeg, &wish)?;
+            self.has_tables = true;
             let found = self.decompressor.read_header(plain)?;
             let size = Size::new(found.width as u32, found.height as u32).unwrap_or(header.size);
             return self.planes(plain, size, least, Layout::Yuv420, Subsamp::Sub2x2);
@@ -90,6 +95,12 @@ impl JpegDecoder {
         self.buffer.repeat_edges();
         Ok(self.buffer.view())
     }
+}
+
+fn decompressor() -> Result<Decompressor, DecodeError> {
+    let mut decompressor = Decompressor::new()?;
+    decompressor.set_scan_limit(recode::MOST_SCANS)?;
+    Ok(decompressor)
 }
 
 fn layout(subsamp: Subsamp) -> Option<Layout> {

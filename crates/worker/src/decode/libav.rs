@@ -111,12 +111,12 @@ impl StreamDecoder {
             State::Going { keyframe_us } => keyframe_us,
         };
         self.state = State::Going { keyframe_us };
-        if is_key {
-            self.allows_gaps = self.input == Input::H264 && allows_gaps(access_unit);
+        if is_key && self.input == Input::H264 {
+            self.allows_gaps = allows_gaps(access_unit);
         }
         let is_leading = time_us < keyframe_us;
-        // What was before a keyframe is nothing to it.
-        let harmless = is_leading || is_key || self.allows_gaps;
+        // Of H.264 it is told of a keyframe, too, to which what was before it is nothing.
+        let harmless = is_leading || self.input == Input::H264 && (is_key || self.allows_gaps);
         let sent = to_annex_b(access_unit).and_then(|()| {
             let sent = self.decoder.send(access_unit, i64::from(tag) << 1 | i64::from(is_leading));
             sent.map_err(|error| DecodeError::Refused(error.to_string()))

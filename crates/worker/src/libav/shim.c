@@ -195,7 +195,8 @@ void ocelli_decoder_flush(struct ocelli_decoder *decoder) {
 
 struct SwsContext *ocelli_scaler_new(int32_t from_width, int32_t from_height, int32_t from_layout, int32_t to_width,
                                      int32_t to_height, int32_t to_layout) {
-    return sws_getContext(from_width, from_height, LAYOUTS[from_layout], to_width, to_height, LAYOUTS[to_layout],
+    /* The range stays as it is: grey is taken for full range in any case, so the others must be, too. */
+    return sws_getContext(from_width, from_height, FULL_RANGE[from_layout], to_width, to_height, FULL_RANGE[to_layout],
                           SWS_AREA, NULL, NULL, NULL);
 }
 
