@@ -112,7 +112,8 @@ fn a_worker_of_another_version_is_refused_in_words_and_others_go_on() {
     assert_eq!(cause, words);
     assert!(server.log().contains(&words), "{}", server.log());
     let snapshot = server.get("/cameras/cam/snapshot");
-    assert_eq!(snapshot.status, 503);
+    assert_eq!(snapshot.status, 501);
+    assert!(snapshot.error().contains(&words), "{snapshot:?}");
     let steady = Crowd::watch(server.address(), "/cameras/steady/stream", 160, 1);
     steady.all_get(10);
     drop((crowd, steady));
