@@ -4,6 +4,7 @@
  * codecs h264-jpeg FILE PICTURES WIDTH...    one decoding, then each width scaled and encoded
  * codecs jpeg-h264 FILE PICTURES KBPS PRESET decoding, libx264 without delay
  *
+ * With -r RATE so many pictures a second, else one after the other.
  * Reads the file before the clock starts, plays it over and over, and prints what the process took as JSON.
  */
 #include <libavcodec/avcodec.h>
@@ -32,6 +33,19 @@ struct planes {
 static void fail(const char *what) {
     fprintf(stderr, "codecs: %s\n", what);
     exit(1);
+}
+
+/* Pictures a second; 0: one after the other. */
+static int rate;
+
+/* Sleeps until `picture` is due, as one who is given pictures by a camera does: his caches are cold and his processor is slow. */
+static void wait_for(int picture) {
+    static struct timespec start;
+    if (rate == 0) return;
+    if (picture == 0) clock_gettime(CLOCK_MONOTONIC, &start);
+    long long due = start.tv_sec * 1000000000LL + start.tv_nsec + picture * 1000000000LL / rate;
+    struct timespec until = {due / 1000000000, due % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
 static double cpu_seconds(void) {
@@ -187,6 +201,7 @@ static size_t jpeg_jpeg(struct piece *pieces, int count, int pictures, int width
     for (int i = 0; i < widths; i++) small[i] = small_of(width[i], planes.width, planes.height);
     *began = cpu_seconds();
     for (int picture = 0; picture < pictures; picture++) {
+        wait_for(picture);
         decode_jpeg(decoder, pieces[picture % count], scale, &planes);
         for (int i = 0; i < widths; i++)
             bytes += encode_small(&small[i], (const unsigned char *const *)planes.plane, planes.stride, planes.height);
@@ -203,6 +218,7 @@ static size_t h264_jpeg(struct piece *pieces, int count, int pictures, int width
     int opened = 0;
     *began = cpu_seconds();
     for (int picture = 0; picture < pictures; picture++) {
+        wait_for(picture);
         packet->data = (uint8_t *)pieces[picture % count].data;
         packet->size = (int)pieces[picture % count].length;
         if (avcodec_send_packet(decoder, packet) < 0) fail("a picture is not taken");
@@ -233,6 +249,7 @@ static size_t jpeg_h264(struct piece *pieces, int count, int pictures, int kbps,
     }
     *began = cpu_seconds();
     for (int picture = 0; picture < pictures; picture++) {
+        wait_for(picture);
         decode_jpeg(decoder, pieces[picture % count], scale, &planes);
         frame->pts = picture;
         if (avcodec_send_frame(encoder, frame) < 0) fail("a picture is not taken");
@@ -246,7 +263,12 @@ static size_t jpeg_h264(struct piece *pieces, int count, int pictures, int kbps,
 
 int main(int arguments, char **argument) {
     static struct piece pieces[MOST_PICTURES];
-    if (arguments < 5) fail("usage: jpeg-jpeg|h264-jpeg|jpeg-h264 FILE PICTURES WIDTH... | KBPS PRESET");
+    if (arguments > 2 && !strcmp(argument[1], "-r")) {
+        rate = atoi(argument[2]);
+        arguments -= 2;
+        argument += 2;
+    }
+    if (arguments < 5) fail("usage: [-r RATE] jpeg-jpeg|h264-jpeg|jpeg-h264 FILE PICTURES WIDTH... | KBPS PRESET");
     const char *work = argument[1];
     size_t length, bytes = 0;
     unsigned char *clip = read_file(argument[2], &length);

@@ -1,7 +1,8 @@
 """The rows about pixels: what it costs to make other pictures of a camera's, how soon they are there, and how many can watch.
 
 The floor is `codecs.c`, the codec libraries alone in one thread; the other peer is an `ffmpeg` process that does the same
-with the same clip. CPU is that of the server and its worker together, for each picture that came to a viewer.
+with the same clip; all of them are given as many pictures a second as a camera gives. CPU is that of the server and its
+worker together, for each picture that came to a viewer.
 """
 
 import json
@@ -227,7 +228,7 @@ def floor(row: str) -> dict:
     """The libraries alone."""
     work = {"pixels-jpeg-small": "jpeg-jpeg", "pixels-jpeg-h264": "jpeg-h264"}.get(row, "h264-jpeg")
     more = [KBPS, PRESET] if work == "jpeg-h264" else widths_of(row)
-    command = [codecs(), work, clip_of(row), FLOOR_PICTURES, *more]
+    command = [codecs(), "-r", clips.FRAMES_PER_SECOND, work, clip_of(row), FLOOR_PICTURES, *more]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True)
     report = json.loads(done.stdout)
     return {"ms": report["cpu_seconds"] * 1000 / report["pictures"]}
@@ -267,7 +268,7 @@ def ffmpeg(row: str) -> dict:
 def ffmpeg_command(row: str, pictures: int) -> list[str]:
     source = clip_of(row)
     demuxer = "mjpeg" if source.suffix == ".mjpeg" else "h264"
-    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-stream_loop", "-1"]
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-re", "-stream_loop", "-1"]
     command += ["-framerate", str(clips.FRAMES_PER_SECOND), "-f", demuxer, "-i", str(source)]
     jpeg = ["-c:v", "mjpeg", "-q:v", "4", "-frames:v", str(pictures), "-f", "mjpeg", "/dev/null"]
     if row == "pixels-jpeg-h264":
