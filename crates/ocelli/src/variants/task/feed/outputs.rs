@@ -1,0 +1,152 @@
+//! The variants at work: which begin and end, how the pictures of each come to be, and what becomes of one that has no place or
+//! cannot be made.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ocelli_codec::worker::protocol::OutputId;
+use ocelli_media::Track;
+use tokio::time::Instant;
+
+use super::super::super::Unshaped;
+use super::super::super::output::{Output, Way};
+use super::super::super::variant::Variant;
+use super::Feed;
+
+/// How often it is looked whether there is a place for what had none, for those who hold it all the same, as a push does.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+impl Feed {
+    /// Variants that somebody wants from here on.
+    pub(in super::super) fn begin(&mut self, begun: Vec<Arc<Variant>>) {
+        for variant in begun {
+            let Some(output) = Output::new(variant) else { continue };
+            self.outputs.push(output);
+            if self.input.is_none() {
+                self.subscribe();
+            }
+            let was_decoding = self.is_decoding();
+            self.decide(self.outputs.len() - 1);
+            if self.is_decoding() && !was_decoding {
+                self.restart();
+            }
+        }
+    }
+
+    /// A variant that nobody wants any more. Whether the worker knows of it.
+    pub(in super::super) fn end(&mut self, id: OutputId) -> bool {
+        let Some(at) = self.outputs.iter().position(|output| output.variant.id == id) else { return false };
+        let output = self.outputs.swap_remove(at);
+        self.unknown.retain(|unknown| *unknown != id);
+        if self.outputs.is_empty() {
+            self.input = None;
+            self.tracks = Arc::default();
+        }
+        if !self.is_decoding() {
+            self.intake.lose();
+        }
+        output.coding().is_some()
+    }
+
+    /// Lowers variants that are too much for more than half of their viewers, and raises them again.
+    pub(in super::super) fn adapt(&mut self) {
+        let (Some(bounds), Some(size)) = (self.shared.rules.lowest, self.camera_size()) else { return };
+        let fps = self.shared.camera.stats().rate.frames_per_second;
+        let now = Instant::now();
+        for output in &mut self.outputs {
+            if output.adapt(bounds, size, fps, now) {
+                self.unknown.push(output.variant.id);
+            }
+        }
+    }
+
+    /// Tries again to make what had no place.
+    pub(in super::super) fn try_again(&mut self) {
+        let now = Instant::now();
+        if self.tried_again.is_some_and(|tried| now.duration_since(tried) < TRY_AGAIN) {
+            return;
+        }
+        self.tried_again = Some(now);
+        for at in 0..self.outputs.len() {
+            if self.outputs[at].way == Way::Placeless {
+                self.decide(at);
+            }
+        }
+    }
+
+    /// Settles how the pictures of an output come to be, as far as that is known.
+    pub(super) fn decide(&mut self, at: usize) {
+        let Some(track) = self.track().cloned() else { return };
+        let output = &mut self.outputs[at];
+        let before = output.way;
+        output.way = output.way_from(&track);
+        let variant = output.variant.clone();
+        match output.way {
+            Way::Own => variant.numbers.path("the camera's own pictures".to_owned()),
+            Way::Made(_) => {
+                if let Err(why) = self.take_place(&variant, &track) {
+                    self.refuse(at, &why.to_string());
+                    self.outputs[at].way = Way::Placeless;
+                    return;
+                }
+                if before == Way::Placeless {
+                    variant.numbers.note(None);
+                }
+                self.unknown.push(variant.id);
+            }
+            Way::Nothing => self.refuse(at, "nothing here encodes that"),
+            Way::Unknown | Way::Placeless => {}
+        }
+        if matches!(before, Way::Made(_)) && self.outputs[at].coding().is_none() {
+            // The worker is to end it.
+            self.unknown.push(variant.id);
+            self.leave_place(&variant);
+            if !self.is_decoding() {
+                self.intake.lose();
+            }
+        }
+    }
+
+    /// Takes a place for a variant that turns out to need one.
+    fn take_place(&self, variant: &Variant, track: &Track) -> Result<(), Unshaped> {
+        let mut place = variant.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.shared.orders();
+        // Whom nobody holds any more has given his back, and is about to end.
+        if place.is_none() && orders.is_living(variant.id) {
+            *place = Some(self.shared.place_for(&orders, variant.id, &variant.shape.of(track), track)?);
+            orders.lives(variant.id, true);
+        }
+        Ok(())
+    }
+
+    /// Gives the place of a variant back that needs none any more.
+    fn leave_place(&self, variant: &Variant) {
+        let mut place = variant.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.shared.orders();
+        if place.take().is_some() && orders.is_living(variant.id) {
+            orders.lives(variant.id, false);
+        }
+    }
+
+    /// An output that cannot be made: its viewers are sent away, and the next who asks is told why.
+    pub(in super::super) fn refuse(&mut self, at: usize, why: &str) {
+        self.leave_place(&self.outputs[at].variant);
+        let output = &mut self.outputs[at];
+        let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
+        if output.variant.numbers.note(Some(why.to_owned())) {
+            tracing::warn!(%camera, "there is no variant `{shape}`: {why}");
+        }
+        output.way = Way::Nothing;
+        output.publisher.send_away();
+    }
+
+    /// Refuses all that the worker would make.
+    pub(super) fn refuse_made(&mut self, why: &str) {
+        for at in 0..self.outputs.len() {
+            if self.outputs[at].coding().is_some() {
+                self.refuse(at, why);
+            }
+        }
+        self.intake.lose();
+    }
+}
