@@ -91,15 +91,21 @@ impl Intake {
     pub(super) fn restart(&mut self, alone: bool) -> u64 {
         self.alone = alone;
         self.cost = Duration::ZERO;
-        self.lose()
+        self.leave_out()
+    }
+
+    /// What waits is left out, and nothing can be decoded before a keyframe. What the worker was given is still with it. How
+    /// many are left out.
+    pub(super) fn leave_out(&mut self) -> u64 {
+        self.needs_key = true;
+        self.clear()
     }
 
     /// The worker is gone with all that it was given; what waits cannot be decoded without that. How many are left out.
     pub(super) fn lose(&mut self) -> u64 {
         self.given.clear();
         self.given_bytes = 0;
-        self.needs_key = true;
-        self.clear()
+        self.leave_out()
     }
 
     fn clear(&mut self) -> u64 {
@@ -308,6 +314,24 @@ mod tests {
         assert_eq!(intake.push(frame(6, true), now + 4100 * MS, false), LeftOut::default());
         assert_eq!(name(intake.take(now + 4100 * MS)), Some((6, None)));
         assert_eq!(intake.bytes, 0);
+    }
+
+    #[test]
+    fn what_the_worker_was_given_is_with_it_until_it_is_done_whatever_comes_meanwhile() {
+        for begin_anew in [|intake: &mut Intake| intake.restart(true), Intake::leave_out] {
+            let (mut intake, now) = (intake(true), Instant::now());
+            for number in 0..3 {
+                intake.push(frame(number, true), now, false);
+                assert!(intake.take(now).is_some());
+            }
+            begin_anew(&mut intake);
+            intake.push(frame(3, true), now, false);
+            assert!(intake.take(now).is_none(), "it has three");
+            intake.done(None);
+            assert!(intake.take(now).is_some());
+            (0..3).for_each(|_| intake.done(None));
+            assert_eq!((intake.given.len(), intake.given_bytes), (0, 0));
+        }
     }
 
     #[test]

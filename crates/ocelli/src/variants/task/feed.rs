@@ -119,7 +119,7 @@ impl Feed {
             // Those of variants are drawn in their own sizes.
             Ok(Item::Notice(_)) => {}
             Ok(Item::Lost { frames }) => {
-                let left_out = LeftOut { pictures: frames + self.intake.lose(), wants_key: true };
+                let left_out = LeftOut { pictures: frames + self.intake.leave_out(), wants_key: true };
                 self.missed(left_out);
             }
             // The camera sends its viewers away.

@@ -43,7 +43,7 @@ impl Feed {
             self.tracks = Arc::default();
         }
         if !self.is_decoding() {
-            self.intake.lose();
+            self.intake.leave_out();
         }
         output.coding().is_some()
     }
@@ -102,7 +102,7 @@ impl Feed {
             self.unknown.push(variant.id);
             self.leave_place(&variant);
             if !self.is_decoding() {
-                self.intake.lose();
+                self.intake.leave_out();
             }
         }
     }
@@ -147,6 +147,6 @@ impl Feed {
                 self.refuse(at, why);
             }
         }
-        self.intake.lose();
+        self.intake.leave_out();
     }
 }

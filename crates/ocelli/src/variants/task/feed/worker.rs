@@ -98,7 +98,7 @@ impl Feed {
             let Some(head) = head else {
                 // Longer than any message. What needs it cannot be decoded either.
                 self.intake.put_back();
-                self.intake.lose();
+                self.intake.leave_out();
                 continue;
             };
             *number = next;
