@@ -13,6 +13,7 @@
 
 pub mod adapt;
 mod asked;
+mod expected;
 mod grid;
 mod intake;
 mod limits;

@@ -12,6 +12,7 @@ use ocelli_media::{
 use tokio::time::Instant;
 
 use super::adapt::{Bounds, Top};
+use super::expected::Expected;
 use super::grid::Grid;
 use super::lowering::Lowering;
 use super::shape::{Fps, Shape};
@@ -32,6 +33,8 @@ pub(super) struct Output {
     pub(super) variant: Arc<Variant>,
     pub(super) publisher: Publisher,
     pub(super) way: Way,
+    /// What it waits for of the worker.
+    pub(super) expected: Expected,
     grid: Grid,
     /// What its stream was said to be.
     tracks: Option<Tracks>,
@@ -74,6 +77,7 @@ impl Output {
             variant,
             publisher,
             way: Way::Unknown,
+            expected: Expected::default(),
             grid,
             tracks: None,
             sets: ParameterSets::new(Codec::H264),
@@ -217,6 +221,7 @@ impl Output {
         camera: &Tracks,
         now: Instant,
     ) -> bool {
+        self.expected.came(piece.number);
         let Some(coding) = self.coding().filter(|coding| is_sound(*coding, piece.size, &data)) else {
             self.publisher.dropped(1, DropReason::Damaged);
             self.variant.numbers.missed(1, Missed::Damaged);

@@ -215,7 +215,7 @@ impl Task {
             Answer::Done { number, outcome, decode_us, outputs_us } => match self.asked.pop_front() {
                 Some(Asked::Frame { number: asked, wanted }) if asked == number => {
                     let us = |micros: u32| Duration::from_micros(micros.into());
-                    self.feed.done(wanted, outcome, us(decode_us), us(outputs_us));
+                    self.feed.done(number, wanted, outcome, us(decode_us), us(outputs_us));
                     Ok(())
                 }
                 _ => Err("a frame is done that was not its next"),

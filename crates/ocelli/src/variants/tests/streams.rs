@@ -232,8 +232,27 @@ async fn a_worker_that_is_lost_is_back_at_the_next_keyframe_and_nobody_is_sent_a
         let stats = scene.pixels.stats();
         assert_eq!((stats.starts, stats.away), (2, None));
         let missed = scene.pixels.variants()[0].missed;
-        assert!(missed.contains(&(Missed::NeedsKeyframe, 1)), "{missed:?}");
+        assert_eq!(missed.map(|(_, count)| count), [0, 1, 0, 1], "{missed:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_damaged_picture_takes_along_is_missed_by_those_who_wanted_it() {
+    let rules = Rules { max_latency: SOON, ..Rules::default() };
+    let mut scene = Scene::new(vec![Track::video(Codec::H264, Some(SIZE), Vec::new())], rules);
+    let mut all = Reader::new(scene.shaped("codec=mjpeg&width=640").unwrap());
+    let mut few = Reader::new(scene.shaped("codec=mjpeg&width=320&fps=1").unwrap());
+    scene.give("key", true);
+    assert!(all.text().await.starts_with("key ") && few.text().await.starts_with("key "));
+    for name in ["held", "held", "damaged"] {
+        scene.give(name, false);
+    }
+    scene.give("again", true);
+    assert!(all.text().await.starts_with("again "));
+    let variants = scene.pixels.variants();
+    let mut missed: Vec<_> = variants.iter().map(|stats| stats.missed.map(|(_, count)| count)).collect();
+    missed.sort_unstable();
+    assert_eq!(missed, [[0; 4], [0, 0, 3, 0]]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A worker that makes no pictures: of each frame it gives every output a text that says what it was told. What it is to do
-besides is the beginning of the frame: crash, hang, late, lie (about a frame that it was not given) or nonsense (no message)."""
+besides is the beginning of the frame: crash, hang, late, held (back), damaged, lie (about a frame that it was not given) or nonsense (no message)."""
 import struct
 import sys
 import time
@@ -62,6 +62,9 @@ while True:
             out.flush()
         if data.startswith(b"lie"):
             number += 500
+        if data.startswith((b"held", b"damaged")):
+            send(132, struct.pack(">IBII", number, 1 if data.startswith(b"held") else 2, 1000, 0))
+            continue
         for name, flags in wanted:
             coding, (width, height) = outputs[name]
             text = b"%s codec=%d frames=%d outputs=%d width=%d keyframe=%d" % (

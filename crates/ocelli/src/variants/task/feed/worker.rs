@@ -8,7 +8,7 @@ use ocelli_codec::worker::protocol::{self, Coding, FrameHead, Input, Outcome, Pi
 use ocelli_media::{Codec, Frame};
 use tokio::time::Instant;
 
-use super::super::super::intake::{Taken, Unshown};
+use super::super::super::intake::{LeftOut, Taken, Unshown};
 use super::super::super::orders::no_decoder;
 use super::super::super::output::{Output, Shown, micros};
 use super::super::super::variant::Missed;
@@ -95,17 +95,26 @@ impl Feed {
             let count = self.wanted.len();
             let wanted = self.wanted.iter().copied();
             let head = FrameHead::new(next, micros(&frame), frame.key, wanted, frame.data.len());
+            for output in &mut self.outputs {
+                if self.wanted.iter().any(|(id, _)| *id == output.variant.id) {
+                    output.expected.add(next);
+                }
+            }
+            *number = next;
             let Some(head) = head else {
                 // Longer than any message. What needs it cannot be decoded either.
                 self.intake.put_back();
-                self.intake.leave_out();
+                self.gave_none_up_to(next, Missed::Damaged);
+                let left_out = LeftOut { pictures: self.intake.leave_out(), wants_key: true };
+                self.missed(left_out);
                 continue;
             };
-            *number = next;
             let data = frame.data.clone();
             self.shown.push_back(Shown { number: next, frame: Frame { data: Bytes::new(), ..frame } });
-            if self.shown.len() > REMEMBERED {
-                self.shown.pop_front();
+            if self.shown.len() > REMEMBERED
+                && let Some(forgotten) = self.shown.pop_front()
+            {
+                self.gave_none_up_to(forgotten.number, Missed::Damaged);
             }
             return Some((next, count, Head::Frame(head), data));
         }
@@ -122,9 +131,10 @@ impl Feed {
         Ok(())
     }
 
-    /// The worker has finished a picture that was wanted for so many outputs.
+    /// The worker has finished the picture of this number, which was wanted for so many outputs.
     pub(in super::super) fn done(
         &mut self,
+        number: u32,
         wanted: usize,
         outcome: Outcome,
         decode: Duration,
@@ -133,11 +143,20 @@ impl Feed {
         self.intake.done((wanted > 0).then_some(decode + outputs));
         let made = || self.outputs.iter().filter(|output| output.coding().is_some());
         made().for_each(|output| output.variant.numbers.decoded(decode));
-        if matches!(outcome, Outcome::Damaged | Outcome::NeedsKeyframe) {
-            if wanted > 0 {
-                made().for_each(|output| output.variant.numbers.missed(1, Missed::Damaged));
-            }
-            self.ask_keyframe();
+        let why = match outcome {
+            Outcome::Shown | Outcome::Later => return,
+            Outcome::Damaged => Missed::Damaged,
+            Outcome::NeedsKeyframe => Missed::NeedsKeyframe,
+        };
+        // What the decoder has kept back for its order is gone with it.
+        self.gave_none_up_to(number, why);
+        self.ask_keyframe();
+    }
+
+    /// The worker does not give the picture of this number any more, nor one before it.
+    fn gave_none_up_to(&mut self, number: u32, why: Missed) {
+        for output in &mut self.outputs {
+            output.variant.numbers.missed(output.expected.none_up_to(number), why);
         }
     }
 
@@ -145,10 +164,9 @@ impl Feed {
     pub(in super::super) fn lost(&mut self) {
         let left_out = self.intake.lose();
         self.is_new_to_worker = true;
-        if left_out > 0 {
-            for output in self.outputs.iter().filter(|output| output.coding().is_some()) {
-                output.variant.numbers.missed(left_out, Missed::NoWorker);
-            }
+        for output in &mut self.outputs {
+            let waited = if output.coding().is_some() { left_out } else { 0 };
+            output.variant.numbers.missed(waited + output.expected.none(), Missed::NoWorker);
         }
         if self.is_decoding() {
             self.ask_keyframe();
