@@ -1,6 +1,8 @@
 //! Workers that are none, as scripts. What the real one does is tested with the whole program.
 
 mod jobs;
+mod lost;
+mod scene;
 mod streams;
 
 use std::fs;

@@ -1,132 +1,13 @@
-//! Variants' streams: who gets what, of which picture, and what becomes of them when the worker is lost.
+//! Variants' streams: who gets what, of which picture, and for how many there is a place.
 
 use std::num::{NonZeroU8, NonZeroU32};
 use std::time::SystemTime;
 
-use ocelli_hub::{Publisher, Subscriber};
-use ocelli_media::{MediaTime, TrackId, Tracks};
+use ocelli_media::{MediaTime, TrackId};
 use tokio::time::{sleep, timeout};
 
+use super::scene::*;
 use super::*;
-
-const SCRIPT: &str = include_str!("worker.py");
-const SOON: Duration = Duration::from_secs(20);
-const SIZE: Size = Size { width: 1920, height: 1080 };
-
-/// A camera, what fills it, and its pixels.
-struct Scene {
-    pixels: Pixels,
-    publisher: Publisher,
-    number: i64,
-    _directory: TempDir,
-}
-
-impl Scene {
-    fn new(tracks: Tracks, rules: Rules) -> Self {
-        let (path, directory) = program(&good_hello(), SCRIPT);
-        Self::with_program(path, directory, tracks, rules)
-    }
-
-    fn with_program(path: PathBuf, directory: TempDir, tracks: Tracks, rules: Rules) -> Self {
-        let camera = camera();
-        let mut publisher = camera.publish().unwrap();
-        if !tracks.is_empty() {
-            publisher.set_tracks(tracks);
-        }
-        Self {
-            pixels: Pixels::with_program(camera, path, rules),
-            publisher,
-            number: 0,
-            _directory: directory,
-        }
-    }
-
-    fn of(codec: Codec) -> Self {
-        Self::new(vec![Track::video(codec, Some(SIZE), Vec::new())], Rules::default())
-    }
-
-    /// Publishes a picture called `name`.
-    fn give(&mut self, name: &str, key: bool) {
-        let time = MediaTime::new(self.number * 3000, MediaTime::VIDEO_RATE);
-        self.number += 1;
-        let captured = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(self.number as u64));
-        let data = Bytes::from(name.to_owned().into_bytes());
-        self.publisher.push(Frame { track: TrackId::VIDEO, time, captured, key, data });
-    }
-
-    fn shaped(&self, query: &str) -> Result<Shaped, Unshaped> {
-        self.pixels.shaped(&shape(query))
-    }
-
-    fn readers_of_camera(&self) -> usize {
-        self.pixels.0.camera.viewers()
-    }
-
-    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
-        let waited = timeout(SOON, async {
-            while !condition(self) {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        assert!(waited.await.is_ok(), "{what}: {:?} {:?}", self.pixels.stats(), self.pixels.variants());
-    }
-}
-
-fn shape(query: &str) -> Shape {
-    Shape::parse(query.split('&').filter_map(|pair| pair.split_once('='))).unwrap()
-}
-
-/// One who reads a variant.
-struct Reader {
-    shaped: Shaped,
-    subscriber: Subscriber,
-    tracks: Option<Arc<Tracks>>,
-}
-
-impl Reader {
-    fn new(shaped: Shaped) -> Self {
-        let subscriber = shaped.stream().subscribe(Want::All);
-        Self { shaped, subscriber, tracks: None }
-    }
-
-    async fn item(&mut self) -> Item {
-        loop {
-            match timeout(SOON, self.subscriber.next()).await.expect("in time").unwrap() {
-                Item::Tracks(tracks) => self.tracks = Some(tracks),
-                item => return item,
-            }
-        }
-    }
-
-    async fn frame(&mut self) -> Frame {
-        match self.item().await {
-            Item::Frame(frame) => frame,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// What the next picture says.
-    async fn text(&mut self) -> String {
-        text(&self.frame().await)
-    }
-
-    /// What the first picture that is made of one called `name` says.
-    async fn text_of(&mut self, name: &str) -> String {
-        loop {
-            let text = self.text().await;
-            if text.starts_with(name) {
-                return text;
-            }
-        }
-    }
-}
-
-fn text(frame: &Frame) -> String {
-    // Of a unit of H.264, what is behind its length and its kind.
-    let data = if frame.data.starts_with(&[0, 0]) { &frame.data[5..] } else { &frame.data };
-    let printable = data.iter().filter(|byte| byte.is_ascii_graphic() || **byte == b' ');
-    printable.map(|byte| char::from(*byte)).collect()
-}
 
 #[tokio::test]
 async fn each_picture_is_given_once_for_all_who_want_it() {
@@ -208,71 +89,6 @@ async fn a_variant_begins_with_the_newest_picture_of_what_is_there() {
     scene.give("p10", false);
     assert_eq!(reader.text().await, "p10 codec=1 frames=11 outputs=1 width=0 keyframe=0");
     assert_eq!(scene.pixels.variants()[0].missed.map(|(_, count)| count), [0; 4]);
-}
-
-#[tokio::test]
-async fn a_worker_that_is_lost_is_back_at_the_next_keyframe_and_nobody_is_sent_away() {
-    for (fault, words) in [
-        ("crash", "`ocelli-codec` ended with status 3: a doctored picture"),
-        ("nonsense", "`ocelli-codec` answered what it should not: a message of 4294967295 bytes"),
-        ("lie", "`ocelli-codec` answered what it should not: a picture of a frame that it was not given"),
-    ] {
-        let mut scene = Scene::of(Codec::H264);
-        let mut reader = Reader::new(scene.shaped("codec=mjpeg").unwrap());
-        scene.give("key", true);
-        assert!(reader.text().await.starts_with("key "));
-        scene.give(fault, false);
-        scene.until(fault, |scene| scene.pixels.stats().lost == 1).await;
-        let away = scene.pixels.stats().away;
-        assert!(away.as_deref().is_some_and(|away| away.starts_with(words)), "{fault}: {away:?}");
-        timeout(SOON, scene.publisher.keyframe_wanted()).await.expect("it is asked for a keyframe");
-        scene.give("delta", false);
-        scene.give("again", true);
-        assert_eq!(reader.text().await, "again codec=1 frames=1 outputs=1 width=0 keyframe=0");
-        let stats = scene.pixels.stats();
-        assert_eq!((stats.starts, stats.away), (2, None));
-        let missed = scene.pixels.variants()[0].missed;
-        assert_eq!(missed.map(|(_, count)| count), [0, 1, 0, 1], "{missed:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_a_damaged_picture_takes_along_is_missed_by_those_who_wanted_it() {
-    let rules = Rules { max_latency: SOON, ..Rules::default() };
-    let mut scene = Scene::new(vec![Track::video(Codec::H264, Some(SIZE), Vec::new())], rules);
-    let mut all = Reader::new(scene.shaped("codec=mjpeg&width=640").unwrap());
-    let mut few = Reader::new(scene.shaped("codec=mjpeg&width=320&fps=1").unwrap());
-    scene.give("key", true);
-    assert!(all.text().await.starts_with("key ") && few.text().await.starts_with("key "));
-    for name in ["held", "held", "damaged"] {
-        scene.give(name, false);
-    }
-    scene.give("again", true);
-    assert!(all.text().await.starts_with("again "));
-    let variants = scene.pixels.variants();
-    let mut missed: Vec<_> = variants.iter().map(|stats| stats.missed.map(|(_, count)| count)).collect();
-    missed.sort_unstable();
-    assert_eq!(missed, [[0; 4], [0, 0, 3, 0]]);
-}
-
-#[tokio::test]
-async fn a_worker_that_hangs_is_killed_while_other_cameras_miss_nothing() {
-    let (mut hanging, mut other) = (Scene::of(Codec::Jpeg), Scene::of(Codec::Jpeg));
-    let mut reader = Reader::new(hanging.shaped("width=640").unwrap());
-    let mut others = Reader::new(other.shaped("width=640").unwrap());
-    hanging.give("hang", true);
-    let mut seen = 0;
-    while hanging.pixels.stats().lost == 0 {
-        other.give("p", true);
-        assert!(others.text().await.starts_with("p "));
-        seen += 1;
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert!(seen > 50, "{seen}");
-    let words = "`ocelli-codec` did not answer within 3 s and was killed";
-    assert_eq!(hanging.pixels.stats().away.as_deref(), Some(words));
-    hanging.give("again", true);
-    assert!(reader.text_of("again").await.contains("frames=1"));
 }
 
 #[tokio::test]
@@ -417,43 +233,6 @@ async fn a_variant_that_needs_no_encoder_any_more_leaves_its_place_and_the_worke
     assert_eq!(wide.text().await, "less", "which is what was asked, as it is");
     assert_eq!(small.text().await, "less codec=0 frames=2 outputs=1 width=320 keyframe=0");
     assert_eq!(rules.encoders.taken(), 1);
-}
-
-#[tokio::test]
-async fn viewers_are_told_why_there_are_no_pictures() {
-    let directory = tempfile::tempdir().unwrap();
-    let missing = directory.path().join(PROGRAM);
-    let tracks = vec![Track::video(Codec::H264, Some(SIZE), Vec::new())];
-    let mut scene = Scene::with_program(missing, directory, tracks, Rules::default());
-    let mut reader = Reader::new(scene.shaped("codec=mjpeg&width=320").unwrap());
-    scene.give("key", true);
-    let Item::Notice(frame) = reader.item().await else { panic!("a notice is expected") };
-    let header = turbojpeg::read_header(&frame.data).unwrap();
-    assert_eq!((header.width, header.height), (320, 180));
-    let Err(Unshaped::Impossible(words)) = scene.shaped("width=160") else { panic!("there is none") };
-    assert!(words.contains("is missing: install it beside `ocelli`"), "{words}");
-    scene.give("delta", false);
-    assert!(matches!(reader.item().await, Item::Notice(_)));
-    assert!(!scene.publisher.is_keyframe_wanted(), "it would be for nobody");
-}
-
-#[tokio::test]
-async fn what_the_worker_does_not_decode_is_refused_in_words() {
-    let able = Able::new(&[Input::Jpeg], &ocelli_codec::worker::protocol::Coding::ALL);
-    let (path, directory) = program(&Hello::new(able, "not at all").write(), SCRIPT);
-    let rules = Rules { encoders: Encoders::new(1), ..Rules::default() };
-    let tracks = vec![Track::video(Codec::H265, Some(SIZE), Vec::new())];
-    let mut scene = Scene::with_program(path, directory, tracks, rules.clone());
-    let mut reader = Reader::new(scene.shaped("codec=mjpeg&width=320").unwrap());
-    scene.give("key", true);
-    let ended = timeout(SOON, reader.subscriber.next()).await.expect("in time");
-    assert!(ended.is_err(), "{ended:?}");
-    let words = "`ocelli-codec` was built without a decoder of H.265";
-    assert_eq!(scene.pixels.variants()[0].note.as_deref(), Some(words));
-    drop(reader);
-    let Err(Unshaped::Impossible(refusal)) = scene.shaped("codec=mjpeg") else { panic!("there is none") };
-    assert!(refusal.ends_with(words), "{refusal}");
-    assert_eq!(rules.encoders.taken(), 0);
 }
 
 #[tokio::test]
