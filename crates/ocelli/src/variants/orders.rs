@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::limits::Place;
 use super::shape::Shape;
+use super::task::fault::WORDS;
 use super::variant::{Hold, Totals, Variant};
 use super::{Rules, Unshaped, task};
 use crate::transcode::{Failure, LOOK_AGAIN, PROGRAM};
@@ -163,7 +164,27 @@ impl Shared {
             self.numbers.overtaken.fetch_add(1, Ordering::Relaxed);
             let _ = answer.send(Err(Failure::Overtaken));
         }
-        answered.await.unwrap_or(Err(Failure::Stopped))
+        answered.await.unwrap_or_else(|_| {
+            let is_stopped = self.orders().stopped;
+            Err(if is_stopped { Failure::Stopped } else { Failure::Lost(WORDS.into()) })
+        })
+    }
+
+    /// The task has ended by a fault, and what it did with it: says so, in `words`, to all who read variants, and sends them away.
+    /// Variants that somebody holds all the same, as a push does, are begun again by the next task.
+    pub(super) fn end_all(&self, words: &str) {
+        let held = self.held();
+        for Hold { variant, .. } in held.iter().map(Arc::as_ref) {
+            variant.numbers.note(Some(words.to_owned()));
+            if let Some(mut publisher) = variant.stream.publish() {
+                publisher.send_away();
+            }
+        }
+        let mut orders = self.orders();
+        orders.begun = held.iter().map(|hold| hold.variant.clone()).collect();
+        orders.process = None;
+        // Before `held`, the last of which may be what takes it.
+        drop(orders);
     }
 
     /// Takes a place for the variant `id`, which needs the pixels of `track`.

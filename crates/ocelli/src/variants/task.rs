@@ -4,6 +4,7 @@
 //! It waits for nothing but what happens next, so that a worker that is slow, hangs or is started again holds up neither
 //! the variants that need none nor what is asked meanwhile.
 
+pub(super) mod fault;
 mod feed;
 mod jobs;
 
@@ -32,6 +33,10 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Works until nothing has been wanted for [`IDLE`].
 pub(super) async fn run(shared: Arc<Shared>) {
+    fault::bear(&shared, || work(shared.clone())).await;
+}
+
+async fn work(shared: Arc<Shared>) {
     let mut task = Task::new(shared);
     while !task.may_end() {
         task.turn().await;

@@ -1,5 +1,7 @@
 //! What becomes of variants when the worker is lost, or cannot do what is asked, or a picture is damaged.
 
+use std::sync::atomic::AtomicBool;
+
 use tokio::time::{sleep, timeout};
 
 use super::scene::*;
@@ -105,4 +107,53 @@ async fn what_the_worker_does_not_decode_is_refused_in_words() {
     let Err(Unshaped::Impossible(refusal)) = scene.shaped("codec=mjpeg") else { panic!("there is none") };
     assert!(refusal.ends_with(words), "{refusal}");
     assert_eq!(rules.encoders.taken(), 0);
+}
+
+/// Panics where the task of a camera's pixels first says something.
+#[derive(Default)]
+struct Faulty(AtomicBool);
+
+impl tracing::Subscriber for Faulty {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let is_task = event.metadata().target().ends_with("::variants::task");
+        assert!(!is_task || self.0.swap(true, Ordering::Relaxed), "a fault that the test has made");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn a_fault_of_the_task_ends_its_variants_in_words_and_what_is_held_begins_again() {
+    // Of this thread, on which all that the test starts runs.
+    let _faulty = tracing::subscriber::set_default(Faulty::default());
+    let mut scene = Scene::of(Codec::H264);
+    let mut reader = Reader::new(scene.shaped("codec=mjpeg").unwrap());
+    let (pixels, asked) = (scene.pixels.clone(), shape("width=640"));
+    scene.give("key", true);
+    // The worker says hello, and the task says so.
+    let still = tokio::spawn(async move { pixels.still(&asked).await.map(|still| text(&still.frame)) });
+    let ended = timeout(SOON, reader.subscriber.next()).await.expect("in time");
+    assert!(ended.is_err(), "{ended:?}");
+    let words = "a fault of the server itself ended this, which its log shows";
+    assert_eq!(still.await.unwrap(), Err(Failure::Lost(words.into())));
+    assert_eq!(scene.pixels.variants()[0].note.as_deref(), Some(words));
+    // As a push holds it.
+    let mut again = Reader::new(reader.shaped);
+    scene.until("it reads the camera again", |scene| scene.readers_of_camera() == 1).await;
+    scene.give("again", true);
+    assert_eq!(again.text_of("again").await, "again codec=1 frames=2 outputs=1 width=0 keyframe=0");
 }
