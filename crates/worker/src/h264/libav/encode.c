@@ -37,6 +37,7 @@ void ocelli_encoder_heard(int level, const char *format, va_list rest) {
     }
 }
 
+/* What was complained of before, without harm, says nothing of what comes. */
 static void begin_work(void) {
     complaint[0] = 0;
     at_work = 1;
@@ -127,6 +128,7 @@ failed:
 
 /* Memory for the next picture, in which there is some other. */
 int ocelli_encoder_picture(struct ocelli_encoder *encoder, uint8_t *planes[3], int strides[3]) {
+    complaint[0] = 0;
     AVFrame *frame = encoder->frame;
     if (frame->buf[0] == NULL || !av_frame_is_writable(frame)) {
         av_frame_unref(frame);
@@ -161,12 +163,15 @@ int ocelli_encoder_send(struct ocelli_encoder *encoder, int64_t tick, int key) {
 
 /* No picture follows. */
 int ocelli_encoder_drain(struct ocelli_encoder *encoder) {
-    return avcodec_send_frame(encoder->context, NULL);
+    begin_work();
+    int result = avcodec_send_frame(encoder->context, NULL);
+    at_work = 0;
+    return result;
 }
 
 /* 1 with a coded picture, which lasts until the next call; 0 if there is none yet. */
 int ocelli_encoder_receive(struct ocelli_encoder *encoder, int64_t *tick, const uint8_t **data, size_t *size) {
-    at_work = 1;
+    begin_work();
     int result = avcodec_receive_packet(encoder->context, encoder->packet);
     at_work = 0;
     if (result == AVERROR(EAGAIN) || result == AVERROR_EOF) {
