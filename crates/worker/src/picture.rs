@@ -82,6 +82,10 @@ impl View<'_> {
     }
 }
 
+/// Bytes behind a picture's last sample that may be read and mean nothing. FFmpeg wants 16 behind each plane, and for the first two
+/// it is what follows them (libavutil/frame.h, `AVFrame.data`).
+const PADDING_BYTES: usize = 64;
+
 /// A picture in memory of its own, rows without gaps. Kept from picture to picture: pictures of one size take no new
 /// memory.
 #[derive(Debug)]
@@ -92,7 +96,8 @@ pub struct Buffer {
     pub range: Range,
     /// What luma and colour are made of; whoever fills them says so.
     pub matrix: Matrix,
-    samples: Vec<u8>,
+    /// With [`PADDING_BYTES`] behind them.
+    memory: Vec<u8>,
 }
 
 impl Default for Buffer {
@@ -102,7 +107,7 @@ impl Default for Buffer {
             layout: Layout::Gray,
             range: Range::Full,
             matrix: Matrix::Bt601,
-            samples: vec![0],
+            memory: vec![0; 1 + PADDING_BYTES],
         }
     }
 }
@@ -110,12 +115,13 @@ impl Default for Buffer {
 impl Buffer {
     /// Makes it so large. What it holds then means nothing.
     pub fn reset(&mut self, size: Size, layout: Layout) {
-        let bytes = (0..3).map(|plane| layout.plane(size, plane)).map(|(columns, rows)| columns * rows).sum();
+        let samples = (0..3).map(|plane| layout.plane(size, plane)).map(|(columns, rows)| columns * rows);
+        let bytes = samples.sum::<usize>() + PADDING_BYTES;
         (self.size, self.layout) = (size, layout);
-        if self.samples.len() != bytes {
+        if self.memory.len() != bytes {
             // Zeroed memory comes untouched from the system; what was larger is given back.
-            self.samples = Vec::new();
-            self.samples = vec![0; bytes];
+            self.memory = Vec::new();
+            self.memory = vec![0; bytes];
         }
     }
 
@@ -131,18 +137,25 @@ impl Buffer {
 
     /// All samples: the planes one behind the other.
     pub fn samples(&self) -> &[u8] {
-        &self.samples
+        &self.memory[..self.memory.len() - PADDING_BYTES]
     }
 
     /// All samples, to be written.
     pub fn samples_mut(&mut self) -> &mut [u8] {
-        &mut self.samples
+        let bytes = self.memory.len() - PADDING_BYTES;
+        &mut self.memory[..bytes]
+    }
+
+    /// What is behind the last sample.
+    #[cfg(test)]
+    pub(crate) fn padding(&self) -> &[u8] {
+        &self.memory[self.memory.len() - PADDING_BYTES..]
     }
 
     /// Columns and samples of each plane.
     pub fn planes_mut(&mut self) -> [(usize, &mut [u8]); 3] {
         let [y, u, _] = [0, 1, 2].map(|plane| self.layout.plane(self.size, plane));
-        let (luma, colours) = self.samples.split_at_mut(y.0 * y.1);
+        let (luma, colours) = self.samples_mut().split_at_mut(y.0 * y.1);
         let (blue, red) = colours.split_at_mut(u.0 * u.1);
         [(y.0, luma), (u.0, blue), (u.0, red)]
     }
@@ -150,7 +163,7 @@ impl Buffer {
     /// The picture.
     pub fn view(&self) -> View<'_> {
         let [y, u, _] = [0, 1, 2].map(|plane| self.layout.plane(self.size, plane));
-        let (luma, colours) = self.samples.split_at(y.0 * y.1);
+        let (luma, colours) = self.samples().split_at(y.0 * y.1);
         let (blue, red) = colours.split_at(u.0 * u.1);
         let planes = [(luma, y.0), (blue, u.0), (red, u.0)];
         View {
@@ -166,7 +179,7 @@ impl Buffer {
     pub fn repeat_edges(&mut self) {
         let (width, height) = (usize::from(self.size.width), usize::from(self.size.height));
         let (columns, rows) = self.layout.plane(self.size, 0);
-        let luma = &mut self.samples[..columns * rows];
+        let luma = &mut self.memory[..columns * rows];
         if columns > width {
             for row in luma.chunks_exact_mut(columns) {
                 let last = row[width - 1];

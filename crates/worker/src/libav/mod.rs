@@ -159,9 +159,22 @@ pub(crate) struct Scaler {
     to: (Size, Layout),
 }
 
+/// The library writes rows of a picture in whole vectors, but for the last two: of 8 bytes here (5.1 on x86-64), and of no more than
+/// so many anywhere.
+const VECTOR_BYTES: usize = 32;
+
 impl Scaler {
-    /// `None` if there is no memory, or the sizes are such that the library will not.
+    /// Whether what it writes behind a row is overwritten by the rows that follow, and none is written behind a plane: not where
+    /// pictures are too narrow.
+    pub(crate) fn writes_rows_of(size: Size, layout: Layout) -> bool {
+        (0..3).map(|plane| layout.plane(size, plane).0).all(|columns| columns == 0 || columns >= VECTOR_BYTES)
+    }
+
+    /// `None` if there is no memory, or the sizes are such that the library will not, or writes beyond a row.
     pub(crate) fn new(from: (Size, Layout), to: (Size, Layout)) -> Option<Self> {
+        if !Self::writes_rows_of(to.0, to.1) {
+            return None;
+        }
         let number =
             |layout| LAYOUTS.iter().position(|other| *other == layout).map_or(0, |index| index as i32);
         let side = i32::from;
@@ -184,11 +197,10 @@ impl Scaler {
         (self.from, self.to) == (from, to)
     }
 
-    /// Scales a picture of the size and layout that this is for.
+    /// Scales a picture of the size and layout that this is for into one such.
     pub(crate) fn run(&mut self, from: &View<'_>, to: &mut Buffer) -> Result<(), LibavError> {
         assert_eq!((from.size, from.layout), self.from, "the picture is not the scaler's");
-        to.reset(self.to.0, self.to.1);
-        (to.range, to.matrix) = (from.range, from.matrix);
+        assert_eq!((to.size(), to.layout()), self.to, "nor is the other one");
         for (index, plane) in from.planes.iter().enumerate() {
             let (columns, rows) = from.layout.plane(from.size, index);
             let least = (plane.stride * rows.saturating_sub(1)) + columns;
@@ -201,7 +213,10 @@ impl Scaler {
         let targets = targets.each_mut().map(|(_, samples)| samples.as_mut_ptr());
         let rows = i32::from(from.size.height);
         // SAFETY: each plane has been found to hold what its size and layout need, and so do the buffer's own, by its
-        // making. Nobody else has the buffer.
+        // making. Nobody else has the buffer. Up to 16 bytes behind a plane may be read (libavutil/frame.h,
+        // `AVFrame.data`): there is another plane of the same memory, or what a `Buffer` or a decoder's frame has behind
+        // its last. What is written behind a row is overwritten by the next, since it is not wider (`writes_rows_of`, which
+        // `new` has looked at).
         let result = unsafe {
             ocelli_scaler_run(
                 self.raw.as_ptr(),

@@ -1,17 +1,53 @@
 //! Scaling, and the thinning of colour: a picture of any size and layout becomes one of another. Each pixel becomes the mean
 //! of what it covers: the sharpest that does not flicker.
+//!
+//! By libswscale where it is, and without a library where it is not or would write beyond a row.
 
 #[cfg(feature = "libav")]
 mod libav;
 #[cfg(not(feature = "libav"))]
+mod none;
 mod plain;
 
 use ocelli_media::Size;
 
 #[cfg(feature = "libav")]
-pub use self::libav::Scaling;
+use self::libav::Library;
 #[cfg(not(feature = "libav"))]
-pub use self::plain::Scaling;
+use self::none::Library;
+use self::plain::Plain;
+use crate::picture::{Buffer, Layout, View};
+
+/// Scales pictures. Keeps what it needs for those of the sizes that are in use.
+#[derive(Debug, Default)]
+pub struct Scaling {
+    library: Library,
+    plain: Plain,
+}
+
+impl Scaling {
+    /// Makes a picture of `size` and `layout` of another.
+    ///
+    /// # Errors
+    /// There is no memory, or one of the sizes is beyond what the library takes.
+    pub fn scale(
+        &mut self,
+        from: &View<'_>,
+        size: Size,
+        layout: Layout,
+        to: &mut Buffer,
+    ) -> Result<(), ScaleError> {
+        to.reset(size, layout);
+        (to.range, to.matrix) = (from.range, from.matrix);
+        if Library::takes(size, layout) {
+            self.library.scale(from, to).ok_or(ScaleError { from: from.size, to: size })?;
+        } else {
+            self.plain.scale(from, to);
+        }
+        to.repeat_edges();
+        Ok(())
+    }
+}
 
 /// Why a picture was not scaled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +62,6 @@ mod tests {
     use ocelli_codec::Range;
 
     use super::*;
-    use crate::picture::{Buffer, Layout};
 
     /// Columns of luma that grow from 0 to 240, with colours of one tone.
     fn slope(size: Size, layout: Layout) -> Buffer {
@@ -67,6 +102,27 @@ mod tests {
                     assert!(tone.abs_diff(right) <= 1, "{layout:?} {size}: {tones:?}");
                 }
             }
+        }
+    }
+
+    /// libswscale writes whole vectors: at small sizes, into the rows, planes and memory behind.
+    #[test]
+    fn nothing_is_written_where_it_does_not_belong() {
+        let from = slope(Size { width: 130, height: 74 }, Layout::Yuv420);
+        let (mut scaling, mut plain) = (Scaling::default(), Plain::default());
+        let (mut to, mut right) = (Buffer::default(), Buffer::default());
+        let heights = [2, 3, 4, 5, 6, 7, 8, 9, 16, 37];
+        for (width, height) in (2..=130).flat_map(|width| heights.map(|height| (width, height))) {
+            let size = Size { width, height };
+            scaling.scale(&from.view(), size, Layout::Yuv420, &mut to).unwrap();
+            right.reset(size, Layout::Yuv420);
+            plain.scale(&from.view(), &mut right);
+            right.repeat_edges();
+            let differences =
+                to.samples().iter().zip(right.samples()).map(|(one, other)| one.abs_diff(*other));
+            let most = differences.max();
+            assert!(most <= Some(16), "{size}: {most:?}");
+            assert!(to.padding().iter().all(|byte| *byte == 0), "{size}: {:?}", to.padding());
         }
     }
 }

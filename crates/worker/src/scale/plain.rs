@@ -4,30 +4,19 @@ use std::ops::Range;
 
 use ocelli_media::Size;
 
-use super::ScaleError;
 use crate::picture::{Buffer, Layout, View};
 
 /// Scales pictures. Keeps its sums.
 #[derive(Debug, Default)]
-pub struct Scaling {
+pub(super) struct Plain {
     /// The sums of the columns of the rows that one row of the target covers.
     sums: Vec<u32>,
 }
 
-impl Scaling {
-    /// Makes a picture of `size` and `layout` of another.
-    ///
-    /// # Errors
-    /// None: for the sake of other ways of scaling.
-    pub fn scale(
-        &mut self,
-        from: &View<'_>,
-        size: Size,
-        layout: Layout,
-        to: &mut Buffer,
-    ) -> Result<(), ScaleError> {
-        to.reset(size, layout);
-        (to.range, to.matrix) = (from.range, from.matrix);
+impl Plain {
+    /// Makes `to`, whose size and layout are what is wanted.
+    pub(super) fn scale(&mut self, from: &View<'_>, to: &mut Buffer) {
+        let (size, layout) = (to.size(), to.layout());
         for (plane, (columns, samples)) in to.planes_mut().into_iter().enumerate() {
             if columns == 0 {
                 continue;
@@ -57,8 +46,6 @@ impl Scaling {
                 }
             }
         }
-        to.repeat_edges();
-        Ok(())
     }
 }
 
