@@ -4,9 +4,10 @@
 //! decoder forgets everything; that costs no decoding meanwhile. Only pictures that are shown before the keyframe behind
 //! which they come are left out by themselves: in an open group they refer to what was before it.
 //!
-//! What libavcodec knows: of H.264 everything that cannot be; of H.265 a picture that is missing and a NAL unit that breaks
-//! the syntax, but not bytes within a slice that are others and mean something. Losses on the network are found where
-//! packets are counted, and never come here.
+//! What libavcodec says: of H.264 everything that cannot be; of H.265 a picture that is missing. Where a slice of H.265 breaks the
+//! syntax, ends too early or does not come, something of its picture is left as it was, which is found too; but not bytes that
+//! are others and mean something up to the slice's end. Losses on the network are found where packets are counted, and never
+//! come here.
 
 use std::collections::VecDeque;
 

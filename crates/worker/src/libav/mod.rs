@@ -66,7 +66,7 @@ impl Decoder {
     }
 
     /// Gives one access unit in Annex B. Then pictures are to be received until there is none. Whether one was missing to
-    /// which it refers.
+    /// which it refers, or something of it could not be decoded.
     pub(crate) fn send(&mut self, annex_b: &[u8], tag: i64) -> Result<bool, LibavError> {
         self.last = None;
         // SAFETY: the decoder is valid, and copies what it is given. The count is the library's own.

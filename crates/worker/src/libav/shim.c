@@ -12,6 +12,8 @@ struct ocelli_decoder {
     AVCodecContext *context;
     AVPacket *packet;
     AVFrame *frame;
+    /* The picture that is being decoded, where that is looked after. */
+    AVFrame *begun;
     /* Pictures of more than 8 bits, or in another order of planes, are made plain in here. */
     AVFrame *plain;
     struct SwsContext *plainer;
@@ -48,6 +50,49 @@ uint32_t ocelli_libavcodec(void) {
     return avcodec_version();
 }
 
+/* Of H.265 libavcodec stops decoding a slice where it breaks the syntax, and gives the picture as it is, without a word. So what
+ * no picture has is written into each of its blocks before, the smallest of which are 16 samples wide and high, and it is looked
+ * whether that is still there. The 8 bytes are within the least that a block at the edge can have. */
+static const uint8_t UNTOUCHED[8] = {0x9e, 0x01, 0xf3, 0x37, 0xd4, 0x0c, 0xa5, 0x68};
+
+/* Calls for the place of each block until `each` says that it is enough. */
+static int for_blocks(const AVFrame *frame, int (*each)(uint8_t *place)) {
+    const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(frame->format);
+    if (!format || frame->linesize[0] <= 0) {
+        return 0;
+    }
+    int step = format->comp[0].step, bytes = frame->width * step;
+    for (int y = 4; y < frame->height; y += 16) {
+        uint8_t *row = frame->data[0] + (ptrdiff_t)y * frame->linesize[0];
+        for (int x = 0; x + (int)sizeof UNTOUCHED <= bytes; x += 16 * step) {
+            if (each(row + x)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+static int mark(uint8_t *place) {
+    memcpy(place, UNTOUCHED, sizeof UNTOUCHED);
+    return 0;
+}
+
+static int is_untouched(uint8_t *place) {
+    return memcmp(place, UNTOUCHED, sizeof UNTOUCHED) == 0;
+}
+
+static int begin_picture(AVCodecContext *context, AVFrame *frame, int flags) {
+    int result = avcodec_default_get_buffer2(context, frame, flags);
+    struct ocelli_decoder *decoder = context->opaque;
+    /* Others than the first are for those that it refers to and that are missing, which it says. */
+    if (result >= 0 && !decoder->begun->buf[0]) {
+        for_blocks(frame, mark);
+        result = av_frame_ref(decoder->begun, frame);
+    }
+    return result;
+}
+
 struct ocelli_decoder *ocelli_decoder_new(const char *name, int64_t most_pixels) {
     /* By name: another decoder of the system's for the same codec may be one of hardware's. */
     const AVCodec *found = avcodec_find_decoder_by_name(name);
@@ -59,8 +104,9 @@ struct ocelli_decoder *ocelli_decoder_new(const char *name, int64_t most_pixels)
     decoder->context = avcodec_alloc_context3(found);
     decoder->packet = av_packet_alloc();
     decoder->frame = av_frame_alloc();
+    decoder->begun = av_frame_alloc();
     decoder->plain = av_frame_alloc();
-    if (!decoder->context || !decoder->packet || !decoder->frame || !decoder->plain) {
+    if (!decoder->context || !decoder->packet || !decoder->frame || !decoder->begun || !decoder->plain) {
         ocelli_decoder_free(decoder);
         return NULL;
     }
@@ -69,6 +115,10 @@ struct ocelli_decoder *ocelli_decoder_new(const char *name, int64_t most_pixels)
     decoder->context->flags |= AV_CODEC_FLAG_LOW_DELAY;
     decoder->context->max_pixels = most_pixels;
     decoder->context->pkt_timebase = (AVRational){1, AV_TIME_BASE};
+    if (strcmp(name, "hevc") == 0) {
+        decoder->context->opaque = decoder;
+        decoder->context->get_buffer2 = begin_picture;
+    }
     if (avcodec_open2(decoder->context, found, NULL) < 0) {
         ocelli_decoder_free(decoder);
         return NULL;
@@ -82,6 +132,7 @@ void ocelli_decoder_free(struct ocelli_decoder *decoder) {
     }
     sws_freeContext(decoder->plainer);
     av_frame_free(&decoder->plain);
+    av_frame_free(&decoder->begun);
     av_frame_free(&decoder->frame);
     av_packet_free(&decoder->packet);
     avcodec_free_context(&decoder->context);
@@ -99,6 +150,10 @@ int32_t ocelli_decoder_send(struct ocelli_decoder *decoder, const uint8_t *data,
     int result = avcodec_send_packet(decoder->context, decoder->packet);
     decoder->packet->data = NULL;
     decoder->packet->size = 0;
+    if (decoder->begun->buf[0]) {
+        missing += for_blocks(decoder->begun, is_untouched);
+        av_frame_unref(decoder->begun);
+    }
     return result;
 }
 

@@ -30,7 +30,8 @@ int32_t ocelli_decoder_send(struct ocelli_decoder *decoder, const uint8_t *data,
 int32_t ocelli_decoder_receive(struct ocelli_decoder *decoder, struct ocelli_picture *picture);
 /* Forgets all pictures. */
 void ocelli_decoder_flush(struct ocelli_decoder *decoder);
-/* How often a picture was missing to which another one refers, which not every release says of the other one. */
+/* How often a picture was missing to which another one refers, which not every release says of the other one, or something of one
+ * was not decoded. */
 uint32_t ocelli_decoder_missing(void);
 /* An error of FFmpeg's, in words. */
 void ocelli_words(int32_t error, char *words, size_t room);
