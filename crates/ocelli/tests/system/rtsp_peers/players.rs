@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::clips::{RATE, SIZE};
 use crate::processes::SOON;
-use crate::programs::{Running, installed, run, vlc};
+use crate::programs::{Running, as_nobody, directory, installed, run, vlc};
 
 /// A picture of a clip with 4:2:0 colour.
 const PICTURE_BYTES: usize = SIZE.0 * SIZE.1 * 3 / 2;
@@ -92,8 +92,10 @@ fn open_rtsp() -> Option<String> {
 
 /// Whether VLC knows RTSP: Debian's is built without live555, by which it does.
 fn vlc_knows_rtsp() -> bool {
-    let modules = Command::new("vlc").arg("--list").output();
-    let knows = modules.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("live555"));
+    let mut command = Command::new("vlc");
+    as_nobody(&directory(), command.arg("--list"));
+    let knows =
+        command.output().is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("live555"));
     if !knows {
         eprintln!("left out: VLC with live555 is not installed");
     }
@@ -246,9 +248,16 @@ impl<'a> Player<'a> {
             "Could not send message",
         ];
         let left = self.program == Program::Gstreamer && said.contains("gst_rtspsrc_pause");
+        // VLC tells of every part of a desktop that it looks for in vain, too.
+        let of_pictures = [" demux error", " decoder error", " packetizer error", " stream error", "avcodec"];
+        let elsewhere = |line: &str| {
+            let tells = of_pictures.iter().any(|words| line.contains(words));
+            self.program == Program::Vlc && (!tells || line.contains("failed to create video output"))
+        };
         let is_known = |line: &&str| {
             line.contains("deprecated pixel format")
                 || left && farewell.iter().any(|words| line.contains(words))
+                || elsewhere(line)
         };
         let errors = said.lines().filter(|line| !is_known(line)).collect();
         Shown { first: self.first.unwrap_or(SOON), size, pictures, errors }
