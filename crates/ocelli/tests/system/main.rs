@@ -33,4 +33,5 @@ mod rtsp_peers;
 mod rtsp_server;
 mod server;
 mod session_description;
+mod steady;
 mod worker;

@@ -127,10 +127,16 @@ fn timestamps_tell_when_pictures_were_taken() {
     let server = camera("pattern:?width=64&height=48&fps=20", &format!("\"{}\"", receiver.push("")));
     let first = receiver.next().timestamp;
     let began = Instant::now();
-    let last = (0..40).map(|_| receiver.next().timestamp).last().unwrap();
-    let told = f64::from(last.wrapping_sub(first)) / 90_000.0;
-    let passed = began.elapsed().as_secs_f64();
-    assert!((told - passed).abs() < 0.25, "{told} s told, {passed} s passed");
+    let late: Vec<f64> = (0..60)
+        .map(|_| {
+            let told = f64::from(receiver.next().timestamp.wrapping_sub(first)) / 90_000.0;
+            began.elapsed().as_secs_f64() - told
+        })
+        .collect();
+    // Some of twenty are not held up on their way, by a busy machine either.
+    let least = |late: &[f64]| late.iter().copied().fold(f64::MAX, f64::min);
+    let (early, later) = (least(&late[..20]), least(&late[40..]));
+    assert!((early - later).abs() < 0.25, "{early} s late, and {later} s two seconds later");
     server.stop();
 }
 
@@ -192,9 +198,11 @@ fn a_slow_target_holds_up_no_other() {
     let push = format!("\"{}\", \"{}\"", slow.push("?pace=8000"), fast.push(""));
     let server = camera("pattern:?width=640&height=480&fps=20", &push);
     fast.next();
-    let began = Instant::now();
+    let given = || server.stats_of("cam")["frames"].as_u64().unwrap();
+    let before = given();
     (0..40).for_each(|_| drop(fast.next()));
-    assert!(began.elapsed() < Duration::from_secs(4), "40 pictures in {:?}", began.elapsed());
+    let given = given() - before;
+    assert!(given <= 60, "40 pictures of {given}");
     let pushes = server.stats_of("cam")["push"].clone();
     assert!(pushes[0]["dropped_by_reason"]["behind"].as_u64() > Some(10), "{pushes}");
     assert!(pushes[1]["pictures"].as_u64() >= Some(40), "{pushes}");
