@@ -7,11 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use crate::processes::eventually;
+use crate::processes::{SOON, within};
 
 /// Whether the tests of `programs` can run. On Debian they must.
 pub(crate) fn installed(programs: &[&str]) -> bool {
@@ -91,10 +92,14 @@ impl Running {
     ///
     /// # Panics
     /// It failed, or takes too long.
-    pub(crate) fn ends(mut self, what: &str) -> String {
+    pub(crate) fn ends(self, what: &str) -> String {
+        self.ends_within(SOON, what)
+    }
+
+    fn ends_within(mut self, patience: Duration, what: &str) -> String {
         let said = self.errors.clone();
         let said = move || String::from_utf8_lossy(&std::fs::read(&said).unwrap()).into_owned();
-        eventually(&format!("{what} ends"), || self.has_ended().then_some(()));
+        within(patience, &format!("{what} ends"), || self.has_ended().then_some(()));
         said()
     }
 }
@@ -112,9 +117,9 @@ impl Drop for Running {
     }
 }
 
-/// Runs `line` in `directory` to its end.
+/// Runs `line` in `directory` to its end. It may be an encoder's of two seconds of H.265, beside others that are busy.
 pub(crate) fn run(directory: &TempDir, line: &str) -> String {
-    Running::start(directory, line).ends(line)
+    Running::start(directory, line).ends_within(4 * SOON, line)
 }
 
 /// A Python that has OpenCV.
