@@ -109,7 +109,16 @@ pub struct RingSender<T> {
 pub struct Reader<T> {
     shared: Arc<Shared<T>>,
     slot: usize,
+    passed_over: PassedOver,
+}
+
+/// What a reader did not get.
+#[derive(Clone, Copy, Debug, Default)]
+struct PassedOver {
+    /// Pieces that count, while it wanted [`Want::Latest`].
     skipped: u64,
+    /// Pieces that do not count, since its first one.
+    between: u64,
 }
 
 #[derive(Debug)]
@@ -276,7 +285,7 @@ impl<T: Piece> Ring<T> {
                 state.slots.len() - 1
             }
         };
-        Reader { shared: self.shared.clone(), slot: index, skipped: 0 }
+        Reader { shared: self.shared.clone(), slot: index, passed_over: PassedOver::default() }
     }
 
     /// No writer is left.
@@ -297,7 +306,7 @@ impl<T: Piece> Reader<T> {
     /// [`next`](Self::next) for a poll function.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next<T>, Closed>> {
         let mut state = self.shared.lock();
-        match state.take(self.slot, &mut self.skipped) {
+        match state.take(self.slot, &mut self.passed_over) {
             Some(next) => Poll::Ready(next),
             None => {
                 let slot = state.slot(self.slot);
@@ -315,12 +324,17 @@ impl<T: Piece> Reader<T> {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn try_next(&mut self) -> Result<Option<Next<T>>, Closed> {
-        self.shared.lock().take(self.slot, &mut self.skipped).transpose()
+        self.shared.lock().take(self.slot, &mut self.passed_over).transpose()
     }
 
     /// Pieces that count that a [`Want::Latest`] reader passed over because a newer one was there.
     pub fn skipped(&self) -> u64 {
-        self.skipped
+        self.passed_over.skipped
+    }
+
+    /// Pieces that do not count that it did not get since its first one, whatever it wants.
+    pub fn skipped_between(&self) -> u64 {
+        self.passed_over.between
     }
 
     /// The position of the piece that comes next, counted from the ring's first: two readers of one ring that are at the same
@@ -383,7 +397,7 @@ impl<T> State<T> {
 
 impl<T: Piece> State<T> {
     /// The next thing for the reader in slot `index`, or `None` if it must wait.
-    fn take(&mut self, index: usize, skipped: &mut u64) -> Option<Result<Next<T>, Closed>> {
+    fn take(&mut self, index: usize, all: &mut PassedOver) -> Option<Result<Next<T>, Closed>> {
         let Slot { want, cursor, phase, .. } = *self.slot(index);
         if phase == Phase::Disconnected {
             return Some(Err(Closed));
@@ -397,11 +411,14 @@ impl<T: Piece> State<T> {
             return self.closed.then_some(Err(Closed));
         };
         let passed_over = self.move_to(index, target);
+        if started {
+            all.between += (target - cursor).saturating_sub(passed_over);
+        }
         if target > cursor && started && want != Want::Latest {
             return Some(Ok(Next::Lost { pieces: passed_over }));
         }
         if want == Want::Latest {
-            *skipped += passed_over;
+            all.skipped += passed_over;
         }
         self.move_to(index, target + 1);
         self.slot(index).phase = Phase::Reading;

@@ -154,6 +154,7 @@ fn how_far_a_reader_is_behind_is_told_without_the_sound() {
         [Err(9), Ok(40), Ok(41)],
         "sound that is lost with pictures does not count"
     );
+    assert_eq!(reader.skipped_between(), 9, "and is known of all the same");
 }
 
 #[test]

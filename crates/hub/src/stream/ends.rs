@@ -212,6 +212,11 @@ impl Subscriber {
         self.reader.skipped()
     }
 
+    /// Frames of sound that went by since it began, because newer pictures were there or because the ring had to forget them.
+    pub fn skipped_sound(&self) -> u64 {
+        self.reader.skipped_between()
+    }
+
     /// Asks the camera for a keyframe. However many ask before it hears, it hears it once.
     pub fn ask_keyframe(&self) {
         self.watching.0.keyframe_wanted.notify_one();

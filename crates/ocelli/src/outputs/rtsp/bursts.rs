@@ -73,7 +73,8 @@ pub struct Laid {
     pub alone: bool,
     /// How many pictures were left out before this one since the first, because of newer ones, or of those that they need.
     pub passed_over: u64,
-    /// How many frames of sound there were before this since the first, those among them that RTP cannot carry.
+    /// How many frames of sound there were before this since the first, those among them that RTP cannot carry, and those that
+    /// went by before they could be laid.
     pub sounds: u64,
     /// Why there are no packets, where there are none.
     pub left_out: Option<LeftOut>,
@@ -231,6 +232,7 @@ impl Derivation for RtspBursts {
                 // The next frame that comes is a key.
                 Item::Lost { frames } => {
                     layer.lost += frames;
+                    layer.lost_sound(input.skipped_sound());
                     input.ask_keyframe();
                     continue;
                 }
@@ -254,8 +256,9 @@ struct Layer {
     /// One was left out without which those up to the next key cannot be shown.
     needs_key: bool,
     lost: u64,
-    /// Frames of sound that came.
+    /// Frames of sound that came, and those that went by.
     sounds: u64,
+    sound_lost: u64,
     headers: Vec<u8>,
     moments: Arc<Moments>,
 }
@@ -282,6 +285,7 @@ impl Layer {
             needs_key: false,
             lost: 0,
             sounds: 0,
+            sound_lost: 0,
             headers: Vec::new(),
             moments: Arc::new(Moments::new(Instant::now())),
         }
@@ -301,6 +305,11 @@ impl Layer {
         let want = self.pictures.set_tracks(tracks);
         self.alone = want == Want::Latest && tracks.len() == 1;
         Some(if self.alone { Want::Latest } else { Want::Live })
+    }
+
+    /// So many frames of sound went by since the beginning.
+    fn lost_sound(&mut self, frames: u64) {
+        self.sounds += frames - std::mem::replace(&mut self.sound_lost, frames);
     }
 
     async fn lay(&mut self, frame: &Frame, notice: bool, skipped: u64) -> Option<Laid> {

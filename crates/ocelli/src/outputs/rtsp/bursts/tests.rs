@@ -201,6 +201,23 @@ async fn sound_that_a_reader_does_not_get_is_missed_and_is_no_picture() {
 }
 
 #[tokio::test]
+async fn sound_that_goes_by_before_it_is_laid_is_missed_too() {
+    let (stream, mut publisher) = stream(vec![video(Codec::H264), opus()]);
+    let mut reader = stream.derive(&BURSTS, Want::Live);
+    let mut seen = SoundSeen::default();
+    publish(&mut publisher, TrackId::VIDEO, 0, true, slice(0x65, 100));
+    assert_eq!(seen.missing_before(&*next(&mut reader).await), 0);
+    // All at once: who lays them is far behind, and goes on at the last key.
+    for number in 1..30 {
+        publish(&mut publisher, TrackId::VIDEO, 3000 * number, number == 29, slice(0x41, 100));
+        publish(&mut publisher, TrackId::AUDIO, 1600 * number, false, Bytes::from_static(&[7; 40]));
+    }
+    let key = next(&mut reader).await;
+    assert_eq!((key.key, key.passed_over, seen.missing_before(&key)), (true, 28, 28));
+    assert_eq!(seen.missing_before(&*next(&mut reader).await), 0);
+}
+
+#[tokio::test]
 async fn another_codec_ends_the_stream_and_other_parameters_do_not() {
     let (stream, mut publisher) = stream(vec![video(Codec::H264)]);
     let mut reader = stream.derive(&BURSTS, Want::Live);
