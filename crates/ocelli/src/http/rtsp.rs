@@ -28,6 +28,7 @@ pub(super) struct RtspView {
     connections: ConnectionsView,
     connections_refused: BTreeMap<&'static str, u64>,
     connections_ended: BTreeMap<&'static str, u64>,
+    sessions_refused: BTreeMap<&'static str, u64>,
     sessions_ended: BTreeMap<&'static str, u64>,
     publishers_ended: BTreeMap<&'static str, u64>,
 }
@@ -107,6 +108,8 @@ fn session_called(app: &App, id: &str) -> Result<Arc<Session>, ApiError> {
 impl RtspView {
     pub(super) fn of(rtsp: &Rtsp) -> Self {
         let refused = rtsp.refused.refused().into_iter().map(|(why, count)| (why.as_str(), count));
+        let sessions_refused =
+            rtsp.sessions.refused.refused().into_iter().map(|(why, count)| (why.as_str(), count));
         let ended =
             |tally: &Endings| tally.ended().into_iter().map(|(why, count)| (why.as_str(), count)).collect();
         Self {
@@ -114,6 +117,7 @@ impl RtspView {
             connections: ConnectionsView::of(&rtsp.connections),
             connections_refused: refused.collect(),
             connections_ended: ended(&rtsp.ended),
+            sessions_refused: sessions_refused.collect(),
             sessions_ended: ended(&rtsp.sessions.ended),
             publishers_ended: ended(&rtsp.publishers_ended),
         }
@@ -221,6 +225,11 @@ pub(super) fn register_rtsp(app: &App, registry: &mut Registry) {
         counters(registry, "rtsp_connections_refused_by_reason", "RTSP connections refused, by why");
     for (reason, connections) in app.rtsp.refused.refused() {
         refused.get_or_create(&OfReason { reason: reason.as_str() }).inc_by(connections);
+    }
+    let refused =
+        counters(registry, "rtsp_sessions_refused", "RTSP sessions for which there was no place, by why");
+    for (reason, sessions) in rtsp.sessions.refused.refused() {
+        refused.get_or_create(&OfReason { reason: reason.as_str() }).inc_by(sessions);
     }
     let connections = &app.rtsp.connections;
     for (name, help, value) in [

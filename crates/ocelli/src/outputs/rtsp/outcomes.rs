@@ -31,6 +31,28 @@ impl Refused {
     }
 }
 
+/// Why a session was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionRefused {
+    /// Its address had as many as one may have.
+    PerAddress,
+    /// As many watched, by whatever protocol, as may.
+    Viewers,
+}
+
+impl SessionRefused {
+    /// Each.
+    pub const ALL: [Self; 2] = [Self::PerAddress, Self::Viewers];
+
+    /// The limit's name, as `/stats` and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PerAddress => "sessions_per_address",
+            Self::Viewers => "viewers",
+        }
+    }
+}
+
 /// Why a session ended, somebody who sent a stream left, or a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -104,6 +126,8 @@ pub struct Tally<const N: usize>([AtomicU64; N]);
 
 /// How many connections were refused, by why.
 pub type Refusals = Tally<{ Refused::ALL.len() }>;
+/// How many sessions were refused, by why.
+pub type SessionRefusals = Tally<{ SessionRefused::ALL.len() }>;
 /// How many of something are over, by why.
 pub type Endings = Tally<{ Ended::ALL.len() }>;
 
@@ -127,6 +151,13 @@ impl Refusals {
     /// How many were refused, by why.
     pub fn refused(&self) -> [(Refused, u64); Refused::ALL.len()] {
         self.of(Refused::ALL)
+    }
+}
+
+impl SessionRefusals {
+    /// How many were refused, by why.
+    pub fn refused(&self) -> [(SessionRefused, u64); SessionRefused::ALL.len()] {
+        self.of(SessionRefused::ALL)
     }
 }
 

@@ -16,6 +16,7 @@ use ocelli_proto::rtsp::server::{
 use super::bursts::{LeftOut, Piece};
 use super::datagrams::{Begin, Place, Sending, To};
 use super::describe::Chosen;
+use super::outcomes::SessionRefused;
 use super::reader::{Reader, Route};
 use super::reports::Reports;
 use super::session::Enrolled;
@@ -144,19 +145,20 @@ impl Server {
         peer: SocketAddr,
         program: Option<&str>,
     ) -> Result<Enrolled, Refusal> {
-        let full = |reason: String| Refusal {
-            retry_after: Some(RETRY_AFTER),
-            ..Refusal::new(Status::UNAVAILABLE, reason)
-        };
         let sessions = &self.app.rtsp.sessions;
+        let full = |why: SessionRefused, reason: String| {
+            sessions.refused.count(why as usize);
+            Refusal { retry_after: Some(RETRY_AFTER), ..Refusal::new(Status::UNAVAILABLE, reason) }
+        };
         let most = self.options.sessions_per_address;
         if sessions.of_address(peer.ip()) >= most {
-            return Err(full(format!("this address has {most} sessions already")));
+            let reason = format!("this address has {most} sessions already");
+            return Err(full(SessionRefused::PerAddress, reason));
         }
         let camera = &chosen.camera;
         let name = camera.name().clone();
         let viewer = self.app.viewers.admit(kind, name, peer, camera.totals.clone());
-        let viewer = viewer.map_err(|error| full(error.to_string()))?;
+        let viewer = viewer.map_err(|error| full(SessionRefused::Viewers, error.to_string()))?;
         chosen.watched_by(&viewer);
         Ok(sessions.enrol(viewer, program))
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::bursts::Laid;
 use super::listen::site;
 use super::numbers::{Numbers, SessionDrop};
-use super::outcomes::Endings;
+use super::outcomes::{Endings, SessionRefusals};
 use crate::viewers::Viewer;
 
 /// All sessions of the server.
@@ -24,6 +24,8 @@ pub struct Sessions {
     reports_dropped: AtomicU64,
     /// Those that are over, by why.
     pub ended: Endings,
+    /// Those for which there was no place, by why.
+    pub refused: SessionRefusals,
 }
 
 /// One client that plays, or is about to.

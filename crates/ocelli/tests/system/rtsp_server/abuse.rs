@@ -220,6 +220,8 @@ fn places_are_shared_with_http() {
     assert_eq!(refused.status, 503);
     assert!(refused.fields.first("Retry-After").is_some());
     assert_eq!(server.get("/stream").status, 503, "by HTTP neither");
+    let refused = &server.stats()["rtsp"]["sessions_refused"];
+    assert_eq!(refused["sessions_per_address"], 1, "which is as many as may watch: {refused}");
     drop(player);
     until("the place is free", || other.set_up("cam").status == 200);
     server.stop();
@@ -235,6 +237,13 @@ fn one_address_has_so_many_sessions_and_no_more() {
     let refused = Player::connect(server.rtsp()).set_up("cam");
     assert_eq!(refused.status, 503);
     assert!(refused.reason.contains("2 sessions"), "{}", refused.reason);
+    let counted = &server.stats()["rtsp"]["sessions_refused"];
+    assert_eq!((&counted["sessions_per_address"], &counted["viewers"]), (&1.into(), &0.into()));
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    assert!(
+        metrics.contains("ocelli_rtsp_sessions_refused_total{reason=\"sessions_per_address\"} 1"),
+        "{metrics}"
+    );
 }
 
 #[test]
