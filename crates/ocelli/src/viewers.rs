@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ocelli_hub::StreamName;
 
 use crate::histogram::Histogram;
+use crate::variants::{Heard, Receipts, Watcher};
+
+/// A connection that has a picture wait for so long has no room for what is passed over meanwhile. Where pictures come in pairs, as
+/// they do from a machine that is busy, the first of two is passed over by viewers whose connections would take many more.
+pub const HELD_UP: Duration = Duration::from_millis(10);
 
 /// All viewers of all cameras and protocols.
 #[derive(Debug)]
@@ -68,8 +73,12 @@ pub struct ViewerStats {
     pub address: SocketAddr,
     /// When it came.
     pub since: SystemTime,
+    /// What it reports of the packets that it is sent by UDP.
+    pub receipts: Receipts,
     frames: AtomicU64,
     skipped: AtomicU64,
+    no_room: AtomicU64,
+    rests: AtomicBool,
     bytes: AtomicU64,
     latency: Mutex<Histogram>,
 }
@@ -145,8 +154,11 @@ impl Viewers {
             camera,
             address,
             since: SystemTime::now(),
+            receipts: Receipts::default(),
             frames: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            no_room: AtomicU64::new(0),
+            rests: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             latency: Mutex::default(),
         });
@@ -213,6 +225,11 @@ impl Viewer {
         self.totals.skipped.fetch_add(pictures, Ordering::Relaxed);
     }
 
+    /// Of the pictures that were skipped, so many were because a picture had to wait for the viewer's connection for [`HELD_UP`] or longer.
+    pub fn no_room(&self, pictures: u64) {
+        self.stats.no_room.fetch_add(pictures, Ordering::Relaxed);
+    }
+
     /// The viewer was not sent this much sound.
     pub fn sound_skipped(&self, packets: u64) {
         self.totals.sound_skipped.fetch_add(packets, Ordering::Relaxed);
@@ -241,6 +258,11 @@ impl ViewerStats {
         self.skipped.load(Ordering::Relaxed)
     }
 
+    /// Says whether it wants no pictures for now.
+    pub fn set_rests(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
     /// Bytes written to it.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -249,6 +271,19 @@ impl ViewerStats {
     /// Its latency over the last few thousand pictures.
     pub fn latency(&self) -> Latency {
         Latency::of(&lock(&self.latency))
+    }
+}
+
+impl Watcher for ViewerStats {
+    fn heard(&self) -> Heard<'_> {
+        match self.kind {
+            _ if self.rests.load(Ordering::Relaxed) => Heard::Apart,
+            ViewerKind::HttpMjpeg | ViewerKind::RtspTcp => {
+                let skipped = self.no_room.load(Ordering::Relaxed);
+                Heard::Pictures { sent: self.frames(), skipped }
+            }
+            ViewerKind::RtspUdp | ViewerKind::RtspMulticast => Heard::Receipts(&self.receipts),
+        }
     }
 }
 
@@ -293,5 +328,17 @@ mod tests {
         drop(viewer);
         assert_eq!(totals.frames.load(Ordering::Relaxed), 2);
         assert_eq!(totals.skipped.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_variant_hears_what_there_was_no_room_for_and_nothing_while_one_rests() {
+        let (viewers, totals) = (Viewers::new(1), Arc::<SentTotals>::default());
+        let viewer = admit(&viewers, &totals).unwrap();
+        viewer.sent(100, None, 3);
+        viewer.skipped(2);
+        viewer.no_room(2);
+        assert!(matches!(viewer.stats().heard(), Heard::Pictures { sent: 1, skipped: 2 }));
+        viewer.stats().set_rests(true);
+        assert!(matches!(viewer.stats().heard(), Heard::Apart));
     }
 }

@@ -113,7 +113,7 @@ async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, 
     Ok(Takeover::response(response, move |socket, mut head| async move {
         tracing::debug!(camera = %viewer.stats().camera, %peer, id = viewer.stats().id, "viewer came");
         let ended = loop {
-            watched.shaped.watched_by(&viewer);
+            watched.shaped.watched_by(viewer.stats());
             let options = StreamOptions { advance_headers, fps: watched.fps };
             let ended = mjpeg::serve(&socket, &mut head, &mut watched.parts, options, &viewer).await;
             // What a camera gives is often not known before its first picture; then, or when it comes to give something

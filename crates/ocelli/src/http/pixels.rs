@@ -41,6 +41,7 @@ pub(super) struct VariantView {
     path: Option<String>,
     note: Option<String>,
     lowered: Option<String>,
+    lowered_because: Option<String>,
     codec: Option<String>,
     width: Option<u16>,
     height: Option<u16>,
@@ -103,7 +104,8 @@ impl VariantView {
             shape: stats.shape.clone(),
             path: stats.path.clone(),
             note: stats.note.clone(),
-            lowered: stats.lowered.clone(),
+            lowered: stats.lowered.as_ref().map(|lowered| lowered.to.clone()),
+            lowered_because: stats.lowered.as_ref().map(|lowered| lowered.because.clone()),
             codec: track.map(|track| track.codec.to_string()),
             width: size.map(|size| size.width),
             height: size.map(|size| size.height),
@@ -135,6 +137,11 @@ pub(super) fn register_pixels(app: &Arc<App>, registry: &mut Registry) {
     let starts = counters(registry, "camera_worker_starts", "How often that process was started");
     let lost = counters(registry, "camera_worker_losses", "How often that process was lost");
     let variants = gauges(registry, "camera_variants", "Variants now");
+    let lowered = gauges(
+        registry,
+        "camera_variants_lowered",
+        "Variants that are lowered to what their viewers' networks take",
+    );
     let made = counters(registry, "camera_variant_frames", "Pictures of its variants");
     let missed = counters(
         registry,
@@ -150,7 +157,10 @@ pub(super) fn register_pixels(app: &Arc<App>, registry: &mut Registry) {
         memory.get_or_create(&label).set(bytes as f64);
         starts.get_or_create(&label).inc_by(stats.starts);
         lost.get_or_create(&label).inc_by(stats.lost);
-        variants.get_or_create(&label).set(camera.pixels().variants().len() as f64);
+        let watched = camera.pixels().variants();
+        variants.get_or_create(&label).set(watched.len() as f64);
+        let count = watched.iter().filter(|variant| variant.lowered.is_some()).count();
+        lowered.get_or_create(&label).set(count as f64);
         made.get_or_create(&label).inc_by(stats.variant_pictures);
         missed.get_or_create(&label).inc_by(stats.variant_missed);
     }

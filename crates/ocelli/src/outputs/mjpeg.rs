@@ -19,7 +19,7 @@ use ocelli_media::{Codec, Frame, Track, video_track};
 use tokio::net::TcpStream;
 
 use crate::variants::Unshaped;
-use crate::viewers::Viewer;
+use crate::viewers::{HELD_UP, Viewer};
 
 #[cfg(test)]
 mod tests;
@@ -178,7 +178,8 @@ pub async fn serve(
     options: StreamOptions,
     viewer: &Viewer,
 ) -> Ended {
-    let mut sender = Sender { socket, parts, viewer, options, head };
+    let seen = parts.skipped();
+    let mut sender = Sender { socket, parts, viewer, options, head, seen, waited: Duration::ZERO };
     match sender.run().await {
         Ok(never) => match never {},
         Err(ended) => ended,
@@ -210,6 +211,10 @@ struct Sender<'a> {
     options: StreamOptions,
     /// What is to be sent before the next part, once.
     head: &'a mut Bytes,
+    /// How many parts were passed over by the time the last one was taken.
+    seen: u64,
+    /// How long the last part has waited for the socket.
+    waited: Duration,
 }
 
 impl Sender<'_> {
@@ -253,7 +258,7 @@ impl Sender<'_> {
 
     /// Waits for the next part, and notices meanwhile when the viewer leaves.
     async fn next_part(&mut self) -> Result<Part, Ended> {
-        poll_fn(|context| {
+        let part = poll_fn(|context| {
             loop {
                 match self.parts.poll_next(context) {
                     Poll::Ready(Ok(Next::Piece(part))) => return Poll::Ready(Ok(part)),
@@ -263,12 +268,24 @@ impl Sender<'_> {
                 }
             }
         })
-        .await
+        .await?;
+        self.note_passed_over(0);
+        Ok(part)
+    }
+
+    /// Tells how many parts were passed over for want of room, and `more` beside those that the reader counts.
+    fn note_passed_over(&mut self, more: u64) {
+        let skipped = self.parts.skipped();
+        let passed_over = skipped - std::mem::replace(&mut self.seen, skipped) + more;
+        if self.waited >= HELD_UP && passed_over > 0 {
+            self.viewer.no_room(passed_over);
+        }
     }
 
     /// Writes `part`, or the newest one there is by the time the socket takes the first byte.
     async fn write(&mut self, mut part: Part) -> Result<(), Ended> {
         let mut written = 0;
+        self.waited = Duration::ZERO;
         loop {
             let slices = self.slices(&part);
             let total: usize = slices.iter().map(|slice| slice.len()).sum();
@@ -282,12 +299,15 @@ impl Sender<'_> {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let since = Instant::now();
                     let ready = poll_fn(|context| self.socket.poll_write_ready(context));
                     tokio::time::timeout(STALLED, ready).await.map_err(|_| Ended::Stalled)??;
+                    self.waited += since.elapsed();
                     if written == 0
                         && let Ok(Some(Next::Piece(newer))) = self.parts.try_next()
                     {
                         self.viewer.skipped(1);
+                        self.note_passed_over(1);
                         part = newer;
                     }
                 }

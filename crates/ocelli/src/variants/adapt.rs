@@ -20,6 +20,9 @@
 //!   much. So behind a link of constant capacity there are at most two changes a minute in the long run.
 //! - **What was seen before the last change** and a second or a round trip after it says nothing of the step, and is left out.
 //!   Viewers who say nothing for 15 s are not counted.
+//! - **Who is helped otherwise** is not counted either ([`Taken::Apart`]). While nobody else watches, all stays. Who has too
+//!   much of it and cannot be helped by it is [left alone](Adaptation::leaves_alone), and may be helped otherwise from then on.
+//! - **Loss that does not come from sending too much** lowers to the least too, from 5 % on: nobody can tell the two apart.
 //!
 //! It reads no clock: every time is an argument, counted from any fixed moment.
 
@@ -139,6 +142,19 @@ pub enum Taken {
         /// To it and back, where it is known.
         round_trip: Option<Duration>,
     },
+    /// It is given less of the variant for itself alone, or wants nothing for now, so what comes through says nothing of the variant.
+    Apart,
+}
+
+/// Why less is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cause {
+    /// Viewers to whom too much did not come through when it was lowered last.
+    pub viewers: usize,
+    /// Of so many.
+    pub of: usize,
+    /// The part of it that more than half of all lacked at least, 0 to 1.
+    pub missed: f64,
 }
 
 /// Decides for one variant.
@@ -158,6 +174,8 @@ pub struct Adaptation {
     /// When the step was last changed or too little came through to more than half.
     calm_since: Duration,
     failure: Option<Failure>,
+    /// Why it was lowered last.
+    cause: Option<Cause>,
     /// The wait before a step is tried again that did not hold.
     wait: Duration,
     /// Calls of [`period`](Self::period).
@@ -181,6 +199,8 @@ struct Viewer {
     heard: Duration,
     /// The last period in which it was there.
     present: u64,
+    /// It is helped otherwise.
+    apart: bool,
     /// What is not judged yet.
     window: Option<Window>,
     /// The share that it missed in the last judgement, 0 to 1.
@@ -210,6 +230,7 @@ impl Adaptation {
             still_bad: false,
             calm_since: Duration::ZERO,
             failure: None,
+            cause: None,
             wait: SHORTEST_WAIT,
             periods: 0,
             viewers: BTreeMap::new(),
@@ -224,6 +245,19 @@ impl Adaptation {
     /// Whether anything is lowered.
     pub fn is_lowered(&self) -> bool {
         self.level > 0
+    }
+
+    /// Why it is lowered, while it is.
+    pub fn cause(&self) -> Option<Cause> {
+        self.cause.filter(|_| self.is_lowered())
+    }
+
+    /// Whether too much does not come through to `viewer` and nothing is done about it here: the step is the last one, or the others
+    /// take all of it. Who might still come to be of the majority is not left alone before his third judgement.
+    pub fn leaves_alone(&self, viewer: u64) -> bool {
+        let patience = if self.level + 1 == self.steps.len() { BAD_TO_LOWER } else { BAD_TO_LOWER + 1 };
+        let known = self.viewers.get(&viewer);
+        known.is_some_and(|viewer| viewer.bad >= patience && viewer.misses_too_much(false))
     }
 
     /// The camera's pictures are of another size, or come at another rate. Whether [`step`](Self::step) is another.
@@ -251,15 +285,26 @@ impl Adaptation {
             .retain(|_, viewer| viewer.present == period && now.saturating_sub(viewer.heard) < SILENT);
         self.forgive(now);
         let on_trial = self.raised == Some(self.changed) && now.saturating_sub(self.changed) < HOLDS;
-        let count = |of: &dyn Fn(&Viewer) -> bool| self.viewers.values().filter(|viewer| of(viewer)).count();
+        let count = |of: &dyn Fn(&Viewer) -> bool| {
+            self.viewers.values().filter(|viewer| !viewer.apart && of(viewer)).count()
+        };
         let bad = count(&|viewer| viewer.misses_too_much(on_trial));
         let well = count(&|viewer| viewer.good >= 1);
         let calm = count(&|viewer| viewer.good >= GOOD_TO_RAISE);
-        let all = self.viewers.len();
+        let all = count(&|_| true);
+        if all == 0 && !self.viewers.is_empty() {
+            self.calm_since = now;
+            return false;
+        }
         self.still_bad &= well * 2 < all;
         if bad * 2 > all {
             self.calm_since = now;
-            return self.lower(now, on_trial);
+            let missed = 1.0 - self.share_for_half();
+            let lowers = self.lower(now, on_trial);
+            if lowers {
+                self.cause = Some(Cause { viewers: bad, of: all, missed });
+            }
+            return lowers;
         }
         if calm * 2 >= all && self.level > 0 && now.saturating_sub(self.calm_since) >= self.wait_here() {
             self.move_to(self.level - 1, now);
@@ -278,7 +323,15 @@ impl Adaptation {
             Taken::Packets { expected, lost, round_trip } => {
                 (expected, lost.min(expected), LEAST_PACKETS, round_trip.unwrap_or_default().max(SETTLES))
             }
+            Taken::Apart => {
+                *viewer = Viewer { present: viewer.present, apart: true, ..Viewer::new(viewer.came, now) };
+                return;
+            }
         };
+        if std::mem::take(&mut viewer.apart) {
+            // As one that has just come.
+            (viewer.came, viewer.heard) = (sample.since, now);
+        }
         if offered == 0 {
             return;
         }
@@ -306,8 +359,11 @@ impl Adaptation {
             }
             return;
         };
-        let still_there = failure.viewers.iter().filter(|viewer| self.viewers.contains_key(viewer)).count();
-        if still_there * 2 <= self.viewers.len() && !self.viewers.is_empty() {
+        let counted = |viewer: &&Viewer| !viewer.apart;
+        let there = failure.viewers.iter().filter_map(|viewer| self.viewers.get(viewer));
+        let (still_there, all) =
+            (there.filter(counted).count(), self.viewers.values().filter(counted).count());
+        if still_there * 2 <= all && all > 0 {
             self.failure = None;
             self.wait = SHORTEST_WAIT;
         } else if self.level <= failure.level && held >= HOLDS.max(self.wait / 2) {
@@ -348,7 +404,8 @@ impl Adaptation {
 
     /// What must be left, of what is given, so that at most half of the viewers still miss something; 0 to 1.
     fn share_for_half(&self) -> f64 {
-        let mut shares: Vec<f64> = self.viewers.values().map(|viewer| 1.0 - viewer.missed).collect();
+        let counted = self.viewers.values().filter(|viewer| !viewer.apart);
+        let mut shares: Vec<f64> = counted.map(|viewer| 1.0 - viewer.missed).collect();
         shares.sort_unstable_by(f64::total_cmp);
         shares.get(shares.len() / 2).copied().unwrap_or(1.0)
     }
@@ -362,6 +419,7 @@ impl Adaptation {
             *viewer = Viewer {
                 came: viewer.came,
                 present: viewer.present,
+                apart: viewer.apart,
                 ..Viewer::new(viewer.came, viewer.heard)
             };
         }
@@ -370,7 +428,7 @@ impl Adaptation {
 
 impl Viewer {
     fn new(came: Duration, heard: Duration) -> Self {
-        Self { came, heard, present: 0, window: None, missed: 0.0, bad: 0, good: 0 }
+        Self { came, heard, present: 0, apart: false, window: None, missed: 0.0, bad: 0, good: 0 }
     }
 
     fn judge(&mut self, window: Window) {

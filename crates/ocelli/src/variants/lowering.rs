@@ -1,14 +1,14 @@
 //! What a variant's viewers take of it, looked at once a second, and how far it is lowered because of that. The rules are
 //! [`Adaptation`]'s; here are only its clock and its figures.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::adapt::{Adaptation, Bounds, Sample, Step, Taken, Top};
+use super::adapt::{Adaptation, Bounds, Cause, Sample, Step, Taken, Top};
 use super::variant::Variant;
-use crate::viewers::ViewerStats;
+use super::watcher::{Heard, Receipt, Watcher};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,16 +20,22 @@ pub(super) struct Lowering {
     looked: Instant,
     adaptation: Adaptation,
     top: Top,
-    viewers: Vec<Viewer>,
+    watching: Vec<Watching>,
+    /// The number of the next who comes.
+    next: u32,
+    /// What came through to each since the last look: kept so that looking allocates nothing.
+    samples: Vec<Sample>,
     /// Pictures that the variant had when it was looked at last.
     frames: u64,
     /// What it takes when nothing is lowered, in kbit/s.
     whole_kbps: u32,
 }
 
+/// One who watches, by what was known of him at the last look.
 #[derive(Debug)]
-struct Viewer {
-    stats: Weak<ViewerStats>,
+struct Watching {
+    watcher: Weak<dyn Watcher>,
+    number: u32,
     sent: u64,
     skipped: u64,
 }
@@ -41,7 +47,9 @@ impl Lowering {
             looked: now,
             adaptation: Adaptation::new(bounds, top),
             top,
-            viewers: Vec::new(),
+            watching: Vec::new(),
+            next: 0,
+            samples: Vec::new(),
             frames: 0,
             whole_kbps: 0,
         }
@@ -52,6 +60,11 @@ impl Lowering {
         let step = self.adaptation.step();
         let kbps = (f64::from(self.whole_kbps) * step.bytes) as u32;
         self.adaptation.is_lowered().then_some((step, kbps))
+    }
+
+    /// Why it is to give less, while it is.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.adaptation.cause()
     }
 
     /// Looks at the viewers of `variant`, if it is time to. Whether something else is to be given from here on.
@@ -66,17 +79,60 @@ impl Lowering {
         if !self.adaptation.is_lowered() {
             self.whole_kbps = (stats.rate.bits_per_second / 1000.0) as u32;
         }
-        let came = variant.take_new_viewers().into_iter().map(|stats| Viewer { stats, sent: 0, skipped: 0 });
-        self.viewers.extend(came);
-        let mut samples = Vec::with_capacity(self.viewers.len());
-        self.viewers.retain_mut(|viewer| {
-            let Some(stats) = viewer.stats.upgrade() else { return false };
-            let taken = viewer.taken(&stats, frames);
-            samples.push(Sample { viewer: stats.id, since, taken });
+        self.welcome(variant.take_new_watchers(), now);
+        self.samples.clear();
+        let Self { began, watching, samples, .. } = self;
+        watching.retain_mut(|watching| {
+            let Some(watcher) = watching.watcher.upgrade() else { return false };
+            watching.sample(&*watcher, since, (*began, now), frames, samples);
             true
         });
         let moved = self.set_top(top);
-        self.adaptation.period(now.duration_since(self.began), &samples) | moved
+        let moved = self.adaptation.period(now.duration_since(self.began), &self.samples) | moved;
+        self.leave_alone();
+        moved
+    }
+
+    /// Those who come. What is known of them already is of another time.
+    fn welcome(&mut self, came: Vec<Weak<dyn Watcher>>, now: Instant) {
+        for watcher in came {
+            let Some(known) = watcher.upgrade() else { continue };
+            // Who comes back to what he watched already is one all the same.
+            let is = |watching: &Watching| std::ptr::addr_eq(watching.watcher.as_ptr(), watcher.as_ptr());
+            if self.watching.iter().any(is) {
+                continue;
+            }
+            let (mut sent, mut skipped) = (0, 0);
+            match known.heard() {
+                Heard::Pictures { sent: before, skipped: without } => (sent, skipped) = (before, without),
+                Heard::Receipts(receipts) => receipts.take(now.into_std(), |_| {}),
+                Heard::Apart => {}
+            }
+            self.watching.push(Watching { watcher, number: self.next, sent, skipped });
+            self.next = self.next.wrapping_add(1);
+        }
+    }
+
+    /// Gives back who watches: what is made of `variant` ends, and may begin anew.
+    pub(super) fn give_back(self, variant: &Variant) {
+        self.watching.into_iter().for_each(|watching| variant.watched_by(watching.watcher));
+    }
+
+    /// Tells those for whom nothing is done.
+    fn leave_alone(&self) {
+        for sample in &self.samples {
+            if self.adaptation.leaves_alone(sample.viewer)
+                && let Some(watcher) = self.watcher(sample.viewer)
+            {
+                watcher.left_alone();
+            }
+        }
+    }
+
+    /// Who has this number, as a viewer.
+    fn watcher(&self, viewer: u64) -> Option<Arc<dyn Watcher>> {
+        let known = self.watching.iter().find(|watching| u64::from(watching.number) == viewer >> 32)?;
+        known.watcher.upgrade()
     }
 
     fn set_top(&mut self, top: Top) -> bool {
@@ -88,12 +144,37 @@ impl Lowering {
     }
 }
 
-impl Viewer {
-    /// What came through to it since it was looked at last, of `frames`.
-    fn taken(&mut self, stats: &ViewerStats, frames: u64) -> Taken {
-        let all = (stats.frames(), stats.skipped());
-        let (sent, skipped) = (all.0.saturating_sub(self.sent), all.1.saturating_sub(self.skipped));
-        (self.sent, self.skipped) = all;
+impl Watching {
+    /// Adds what came through to him since `since`, of `frames`, to `samples`. `began` is when time begins, and `now` now.
+    fn sample(
+        &mut self,
+        watcher: &dyn Watcher,
+        since: Duration,
+        (began, now): (Instant, Instant),
+        frames: u64,
+        samples: &mut Vec<Sample>,
+    ) {
+        let viewer = u64::from(self.number) << 32;
+        match watcher.heard() {
+            Heard::Pictures { sent, skipped } => {
+                let taken = self.pictures(sent, skipped, frames);
+                samples.push(Sample { viewer, since, taken });
+            }
+            // Each of its receivers counts as one.
+            Heard::Receipts(receipts) => receipts.take(now.into_std(), |receipt| {
+                let Receipt { receiver, since: from, expected, lost, round_trip, .. } = receipt;
+                let from = from.saturating_duration_since(began.into_std());
+                let since = if expected > 0 { from } else { since };
+                let taken = Taken::Packets { expected, lost, round_trip };
+                samples.push(Sample { viewer: viewer | u64::from(receiver), since, taken });
+            }),
+            Heard::Apart => samples.push(Sample { viewer, since, taken: Taken::Apart }),
+        }
+    }
+
+    fn pictures(&mut self, all_sent: u64, all_skipped: u64, frames: u64) -> Taken {
+        let (sent, skipped) = (all_sent.saturating_sub(self.sent), all_skipped.saturating_sub(self.skipped));
+        (self.sent, self.skipped) = (all_sent, all_skipped);
         let few = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         // In the midst of one picture all others are passed by, and not counted before it is done.
         let skipped = if sent == 0 && skipped == 0 && self.sent > 0 { frames } else { skipped };
@@ -103,8 +184,6 @@ impl Viewer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::*;
     use super::*;
     use crate::viewers::{SentTotals, Viewers};
@@ -130,7 +209,8 @@ mod tests {
         let kind = crate::viewers::ViewerKind::HttpMjpeg;
         let viewer =
             viewers.admit(kind, "cam".parse().unwrap(), "127.0.0.1:1".parse().unwrap(), totals).unwrap();
-        variant.watched_by(&viewer);
+        let stats: Arc<dyn Watcher> = viewer.stats().clone();
+        variant.watched_by(Arc::downgrade(&stats));
         let mut now = Instant::now();
         let mut lowering = Lowering::new(BOUNDS, TOP, now);
         assert!(lowering.step().is_none());
@@ -138,7 +218,7 @@ mod tests {
             for _ in 0..30 - skipped {
                 viewer.sent(1000, None, 0);
             }
-            viewer.skipped(skipped);
+            viewer.no_room(skipped);
             now += LOOK;
             assert!(!lowering.look(&variant, TOP, now - LOOK / 2), "not before its time");
             lowering.look(&variant, TOP, now)
@@ -149,5 +229,10 @@ mod tests {
         assert!(step.quality < 80 && step.bytes < 1.0, "{step:?}");
         let raised = (0..200).any(|_| second(&mut lowering, 0) && lowering.step().is_none());
         assert!(raised, "{:?}", lowering.step());
+        // The task ends by a fault, and begins anew.
+        let looked = lowering.looked;
+        lowering.give_back(&variant);
+        let mut lowering = Lowering::new(BOUNDS, TOP, looked);
+        assert!((0..30).any(|_| second(&mut lowering, 15)) && lowering.step().is_some());
     }
 }

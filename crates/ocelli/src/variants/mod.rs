@@ -26,6 +26,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod variant;
+mod watcher;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -46,10 +47,10 @@ pub use orders::MOST_WAITING;
 use orders::{Shared, What};
 pub use shape::{BadParameter, Fps, Shape};
 use variant::{Hold, Variant};
-pub use variant::{Missed, VariantStats};
+pub use variant::{Lowered, Missed, VariantStats};
+pub use watcher::{Heard, Receipts, Watcher};
 
 use crate::transcode::{Failure, PROGRAM};
-use crate::viewers::Viewer;
 
 /// What holds for a camera's variants.
 #[derive(Clone, Debug)]
@@ -152,9 +153,9 @@ impl Shaped {
     }
 
     /// Tells who watches it, for it may be lowered to what more than half of its viewers' networks take.
-    pub fn watched_by(&self, viewer: &Viewer) {
+    pub fn watched_by(&self, watcher: &Arc<impl Watcher + 'static>) {
         if let Some(hold) = &self.hold {
-            hold.variant.watched_by(viewer);
+            hold.variant.watched_by(Arc::downgrade(watcher) as Weak<dyn Watcher>);
         }
     }
 

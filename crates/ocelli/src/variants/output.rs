@@ -11,12 +11,12 @@ use ocelli_media::{
 };
 use tokio::time::Instant;
 
-use super::adapt::{Bounds, Top};
+use super::adapt::{Bounds, Cause, Top};
 use super::expected::Expected;
 use super::grid::Grid;
 use super::lowering::Lowering;
 use super::shape::{Fps, Shape};
-use super::variant::{Missed, Variant};
+use super::variant::{Lowered, Missed, Variant};
 
 /// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
 const KEYFRAME_APART: Duration = Duration::from_millis(500);
@@ -148,9 +148,19 @@ impl Output {
         }
         let lowered = self.asked(coding).1;
         self.grid = Grid::new(lowered.as_ref().map_or(self.variant.shape.fps, |lowered| lowered.fps));
-        let words = lowered.map(|lowered| lowered.to_string());
-        tracing::debug!(camera = %self.publisher.name(), variant = %self.variant.shape, "lowered to {words:?}");
-        self.variant.numbers.lowered(words);
+        let cause = self.lowering.as_ref().and_then(Lowering::cause);
+        let lowered = lowered.map(|lowered| Lowered {
+            to: lowered.to_string(),
+            because: cause.map(in_words).unwrap_or_default(),
+        });
+        let (camera, variant) = (self.publisher.name(), &self.variant.shape);
+        match &lowered {
+            Some(Lowered { to, because }) => {
+                tracing::debug!(%camera, %variant, "given as {to}: {because}");
+            }
+            None => tracing::debug!(%camera, %variant, "given whole"),
+        }
+        self.variant.numbers.lowered(lowered);
         true
     }
 
@@ -260,6 +270,28 @@ impl Output {
         if self.tracks.as_ref() != Some(tracks) {
             self.publisher.set_tracks(tracks.clone());
             self.tracks = Some(tracks.clone());
+        }
+    }
+}
+
+/// Why a variant is lowered, for the person who owns the camera.
+fn in_words(cause: Cause) -> String {
+    let Cause { viewers, of, missed } = cause;
+    let percent = (missed * 100.0).round();
+    match (viewers, of) {
+        (1, 1) => format!("its viewer's network did not take {percent} % of it"),
+        (all, of) if all == of => {
+            format!("its {of} viewers' networks did not take {percent} % of it or more")
+        }
+        _ => format!("the networks of {viewers} of its {of} viewers did not take {percent} % of it or more"),
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some(lowering) = self.lowering.take() {
+            lowering.give_back(&self.variant);
+            self.variant.numbers.lowered(None);
         }
     }
 }

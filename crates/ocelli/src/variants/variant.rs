@@ -10,8 +10,9 @@ use ocelli_hub::Stream;
 use super::limits::Place;
 use super::orders::Shared;
 use super::shape::Shape;
+use super::watcher::Watcher;
 use crate::histogram::Histogram;
-use crate::viewers::{Latency, Viewer, ViewerStats};
+use crate::viewers::Latency;
 
 /// A variant of a camera's stream, as its readers and the task that fills it share it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Variant {
     pub(super) place: Mutex<Option<Place>>,
     pub(super) numbers: Numbers,
     /// Those who have come to watch since that was asked last, and some who have left since.
-    new_viewers: Mutex<Vec<Weak<ViewerStats>>>,
+    new_watchers: Mutex<Vec<Weak<dyn Watcher>>>,
 }
 
 /// What keeps a variant: when nobody holds one any more, it ends.
@@ -92,11 +93,20 @@ pub(super) struct Totals {
 struct Said {
     path: Option<String>,
     note: Option<String>,
-    lowered: Option<String>,
+    lowered: Option<Lowered>,
     decode: Mean,
     scale: Mean,
     encode: Mean,
     latency: Histogram,
+}
+
+/// What is given in a variant's stead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lowered {
+    /// As the parameters of an address say it.
+    pub to: String,
+    /// Why, in words.
+    pub because: String,
 }
 
 /// A mean that follows what changes.
@@ -118,8 +128,8 @@ pub struct VariantStats {
     pub path: Option<String>,
     /// What its owner should know of it: what was asked and could not be had.
     pub note: Option<String>,
-    /// What of it is lowered because of what its viewers' networks take, as the parameters of an address say it.
-    pub lowered: Option<String>,
+    /// What is given in its stead because of what its viewers' networks take.
+    pub lowered: Option<Lowered>,
     /// How many hold it.
     pub viewers: usize,
     /// Its stream: pictures that came out, their bytes, rate and size.
@@ -146,27 +156,27 @@ impl Variant {
         place: Option<Place>,
         numbers: Numbers,
     ) -> Self {
-        Self { id, shape, stream, place: Mutex::new(place), numbers, new_viewers: Mutex::default() }
+        Self { id, shape, stream, place: Mutex::new(place), numbers, new_watchers: Mutex::default() }
     }
 
     /// Somebody watches it, by whose numbers it is judged.
-    pub(super) fn watched_by(&self, viewer: &Viewer) {
-        let mut new = self.new_viewers();
+    pub(super) fn watched_by(&self, watcher: Weak<dyn Watcher>) {
+        let mut new = self.new_watchers();
         // Nobody may ask for a long time, and who has left takes memory for as long as he is here.
         if new.len() == new.capacity() {
-            new.retain(|viewer| viewer.strong_count() > 0);
+            new.retain(|watcher| watcher.strong_count() > 0);
         }
-        new.push(Arc::downgrade(viewer.stats()));
+        new.push(watcher);
     }
 
     /// Those who have come since this was asked last.
-    pub(super) fn take_new_viewers(&self) -> Vec<Weak<ViewerStats>> {
-        std::mem::take(&mut self.new_viewers())
+    pub(super) fn take_new_watchers(&self) -> Vec<Weak<dyn Watcher>> {
+        std::mem::take(&mut self.new_watchers())
     }
 
     /// A lock whose holders only put in and take out.
-    fn new_viewers(&self) -> MutexGuard<'_, Vec<Weak<ViewerStats>>> {
-        self.new_viewers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new_watchers(&self) -> MutexGuard<'_, Vec<Weak<dyn Watcher>>> {
+        self.new_watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stats(self: &Arc<Self>, viewers: usize) -> VariantStats {
@@ -220,7 +230,7 @@ impl Numbers {
         is_new
     }
 
-    pub(super) fn lowered(&self, lowered: Option<String>) {
+    pub(super) fn lowered(&self, lowered: Option<Lowered>) {
         self.said().lowered = lowered;
     }
 

@@ -384,7 +384,7 @@ impl Driver {
                 return Poll::Pending;
             }
             turn -= 1;
-            match ready!(playback.poll_next(context)) {
+            match ready!(playback.poll_next(self.outlet.is_held_up(), context)) {
                 Ok((piece, channel)) => {
                     if playback.begins_late(&piece) {
                         self.write_reports();
@@ -440,7 +440,7 @@ impl Driver {
 
     fn read_report(&mut self, track: u8, packet: &[u8]) {
         if let Some(Playback { enrolled, chosen, reports, .. }) = &mut self.playback
-            && reports.read(track, packet, &enrolled.numbers)
+            && reports.read(track, packet, &enrolled.numbers, &enrolled.viewer.stats().receipts)
         {
             chosen.stream().ask_keyframe();
         }

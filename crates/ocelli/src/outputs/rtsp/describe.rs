@@ -96,7 +96,7 @@ impl Chosen {
 
     /// Tells who watches it.
     pub(super) fn watched_by(&self, viewer: &Viewer) {
-        self.shaped.watched_by(viewer);
+        self.shaped.watched_by(viewer.stats());
     }
 
     /// What stands behind the question mark of its address, if it is the one that `path` names.

@@ -203,6 +203,7 @@ impl Playback {
         // Others may watch the group already, so where its packets are is not known.
         let is_known = self.kind != ViewerKind::RtspMulticast;
         let starts = first.as_ref().filter(|_| is_known).map(starts).unwrap_or_default();
+        self.enrolled.viewer.stats().set_rests(false);
         self.tracks = tracks.iter().map(|track| track.number).collect();
         if let Some(first) = &first {
             self.begins(first);
@@ -229,13 +230,18 @@ impl Playback {
         self.reports.begin(first, &self.tracks, &self.enrolled.numbers);
     }
 
-    /// The next piece for within the connection, and the channel that it belongs on.
+    /// The next piece for within the connection, and the channel that it belongs on. `held_up`: what went by, if anything did, went by
+    /// for want of room.
     ///
     /// # Errors
     /// The stream has ended.
-    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<(Piece, u8), Closed>> {
+    pub(super) fn poll_next(
+        &mut self,
+        held_up: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(Piece, u8), Closed>> {
         match &mut self.way {
-            Some(Way::Within(reader)) => reader.poll_next(&self.enrolled, context),
+            Some(Way::Within(reader)) => reader.poll_next(&self.enrolled, held_up, context),
             _ => Poll::Pending,
         }
     }
@@ -277,6 +283,7 @@ impl Playback {
 
     /// Answers PAUSE: nothing more is sent, and the camera goes on.
     pub(super) fn pause(&mut self) {
+        self.enrolled.viewer.stats().set_rests(true);
         if let Some(Way::Within(reader)) = self.way.take() {
             self.chosen.pieces = reader.into_pieces();
         }

@@ -64,13 +64,14 @@ impl Reader {
         self.routes.iter().find(|route| route.track == track).map(|route| route.rtcp_channel)
     }
 
-    /// The next piece, and the channel that it belongs on.
+    /// The next piece, and the channel that it belongs on. `held_up`: for want of room in the connection others went by, if any did.
     ///
     /// # Errors
     /// The stream has ended.
     pub(super) fn poll_next(
         &mut self,
         session: &Session,
+        held_up: bool,
         context: &mut Context<'_>,
     ) -> Poll<Result<(Piece, u8), Closed>> {
         loop {
@@ -79,14 +80,15 @@ impl Reader {
                 None => match self.pieces.poll_next(context) {
                     Poll::Ready(Ok(Next::Piece(piece))) => piece,
                     Poll::Ready(Ok(Next::Lost { pieces })) => {
-                        session.lost(pieces, SessionDrop::Behind);
+                        // By so many for want of room, or this machine can do no more either.
+                        session.behind(pieces, true);
                         continue;
                     }
                     Poll::Ready(Err(closed)) => return Poll::Ready(Err(closed)),
                     Poll::Pending => return Poll::Pending,
                 },
             };
-            if let Some(channel) = self.take(&piece, session) {
+            if let Some(channel) = self.take(&piece, session, held_up) {
                 return Poll::Ready(Ok((piece, channel)));
             }
         }
@@ -99,8 +101,8 @@ impl Reader {
         }
         match self.pieces.try_next() {
             Ok(Some(Next::Piece(piece))) => {
-                let channel = self.take(&piece, session)?;
-                session.lost(1, SessionDrop::Behind);
+                let channel = self.take(&piece, session, true)?;
+                session.behind(1, true);
                 Some((piece, channel))
             }
             _ => None,
@@ -108,7 +110,7 @@ impl Reader {
     }
 
     /// Counts what goes by, and answers on which channel the piece is to be sent, if it is.
-    fn take(&mut self, piece: &Piece, session: &Session) -> Option<u8> {
+    fn take(&mut self, piece: &Piece, session: &Session, held_up: bool) -> Option<u8> {
         if piece.alone != self.alone {
             self.alone = piece.alone;
             self.pieces.set_want(if piece.alone { Want::Latest } else { Want::Live });
@@ -119,12 +121,9 @@ impl Reader {
         }
         if piece.track == TrackId::VIDEO.0 {
             let before = self.passed_over.replace(piece.passed_over).unwrap_or(piece.passed_over);
-            let missing = piece.passed_over.saturating_sub(before);
+            session.lost(piece.passed_over.saturating_sub(before), SessionDrop::Behind);
             let skipped = self.pieces.skipped();
-            let behind = missing + skipped - std::mem::replace(&mut self.skipped, skipped);
-            if behind > 0 {
-                session.lost(behind, SessionDrop::Behind);
-            }
+            session.behind(skipped - std::mem::replace(&mut self.skipped, skipped), held_up);
         }
         if let Some(left_out) = &piece.left_out {
             session.lost(1, left_out.into());

@@ -9,11 +9,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use ocelli_media::TrackId;
 use ocelli_proto::rtcp::{SenderSession, SenderSetup, SentPicture};
 
 use super::bursts::Laid;
 use super::moments::{Moments, Told};
 use super::numbers::{Numbers, TRACKS, TrackHeard, TrackSent};
+use crate::variants::Receipts;
 
 /// The reports of one session.
 pub(super) struct Reports {
@@ -138,8 +140,15 @@ impl Reports {
         self.tracks.iter().any(|track| Some(track.session.ssrc()) == ssrc)
     }
 
-    /// Reads what the client says about track `number`. Whether it cannot go on without a keyframe.
-    pub(super) fn read(&mut self, number: u8, datagram: &[u8], numbers: &Numbers) -> bool {
+    /// Reads what the client says about track `number`, and adds what it says of pictures to `receipts`. Whether it cannot go on
+    /// without a keyframe.
+    pub(super) fn read(
+        &mut self,
+        number: u8,
+        datagram: &[u8],
+        numbers: &Numbers,
+        receipts: &Receipts,
+    ) -> bool {
         self.note_sent(numbers);
         let Some(track) = self.tracks.iter_mut().find(|track| track.number == number) else { return false };
         let before = track.session.counts();
@@ -147,6 +156,10 @@ impl Reports {
         let Ok(heard) = track.session.datagram(self.clock.began.elapsed(), datagram, &mut reports) else {
             return false;
         };
+        if number == TrackId::VIDEO.0 {
+            let now = Instant::now();
+            reports.iter().for_each(|report| receipts.add(report, self.clock.began, now));
+        }
         let counts = track.session.counts();
         if counts.reports > before.reports {
             let audience = track.session.audience();

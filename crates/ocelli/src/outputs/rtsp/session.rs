@@ -120,8 +120,19 @@ impl Session {
         }
     }
 
+    /// `pictures` were passed over for newer ones; `held_up`: for want of room in the connection.
+    pub(super) fn behind(&self, pictures: u64, held_up: bool) {
+        self.lost(pictures, SessionDrop::Behind);
+        if held_up && pictures > 0 {
+            self.viewer.no_room(pictures);
+        }
+    }
+
     /// `pictures` did not go out.
     pub(super) fn lost(&self, pictures: u64, reason: SessionDrop) {
+        if pictures == 0 {
+            return;
+        }
         self.numbers.dropped(reason, pictures);
         self.viewer.skipped(pictures);
     }

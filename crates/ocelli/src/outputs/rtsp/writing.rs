@@ -4,13 +4,14 @@
 //! given its track another channel has prefixes of its own, and the rest shared. What was begun is finished before anything else.
 
 use std::io::{self, IoSlice};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ocelli_proto::rtp::interleaved::{PREFIX_BYTES, prefix};
 use ocelli_proto::rtsp::server::Connection;
 use tokio::net::TcpStream;
 
 use super::bursts::{Laid, Piece};
+use crate::viewers::HELD_UP;
 
 /// Slices of one system call: prefix and packet, of 32 packets or some 45 KB.
 const SLICES: usize = 64;
@@ -27,6 +28,8 @@ pub(super) struct Outlet {
     reports_begun: bool,
     /// Since when the socket takes nothing.
     blocked_since: Option<Instant>,
+    /// How long it took nothing before that, since the last piece was begun.
+    waited: Duration,
 }
 
 struct Writing {
@@ -38,6 +41,7 @@ struct Writing {
 impl Outlet {
     /// Puts `piece` next, on `channel`, in the place of one of which nothing was written.
     pub(super) fn begin(&mut self, piece: Piece, channel: u8) {
+        self.waited = Duration::ZERO;
         self.piece = Some(Writing { piece, channel, written: 0 });
     }
 
@@ -72,6 +76,11 @@ impl Outlet {
         self.blocked_since
     }
 
+    /// Whether pieces were passed over, if any were since the last one was begun, for want of room in the socket.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.waited + self.blocked_since.map_or(Duration::ZERO, |since| since.elapsed()) >= HELD_UP
+    }
+
     /// Writes the piece that was begun, the machine's answers, reports, and the piece that was not; gives back the piece that was
     /// written to its end.
     ///
@@ -102,7 +111,7 @@ impl Outlet {
             };
             match wrote {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => self.blocked_since = None,
+                Ok(_) => self.waited += self.blocked_since.take().map_or(Duration::ZERO, |at| at.elapsed()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

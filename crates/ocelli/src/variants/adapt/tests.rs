@@ -274,6 +274,109 @@ fn a_viewer_of_whom_nothing_is_heard_does_not_count() {
 }
 
 #[test]
+fn bursts_of_lost_packets_change_nothing() {
+    // A radio link that is away for a moment now and then.
+    let mut links =
+        [Link { random_loss: Some(0.0), ..link(1, |at| if at % 15.0 < 0.4 { 0.0 } else { 1e9 }) }];
+    let trace = run(&mut links, ENCODER, 600, 1);
+    assert_eq!(trace.len(), 1, "{trace:?}");
+}
+
+#[test]
+fn a_tenth_lost_by_chance_lowers_to_the_least_and_stays_there() {
+    for interval in [1, 5] {
+        let mut links = [Link { random_loss: Some(0.1), interval, ..link(1, |_| 1e9) }];
+        let trace = run(&mut links, ENCODER, 600, 1);
+        let last = trace.last().unwrap().1;
+        assert_eq!((last.quality, last.width, last.fps), (40, 320, Some(5.0)), "{trace:?}");
+        assert_eq!(changes(&trace, 300.0, 600.0), 0, "{trace:?}");
+    }
+}
+
+#[test]
+fn one_bad_receiver_takes_nothing_from_the_others() {
+    for kbps in [0.0, TOP_KBPS / 10.0] {
+        let link = |number: u64, kbps: f64| Link {
+            random_loss: Some(0.0),
+            interval: 5,
+            ..link(number, move |_| kbps)
+        };
+        let mut links: Vec<Link> =
+            (0..5).map(|number| link(number, if number == 0 { kbps } else { 1e9 })).collect();
+        let trace = run(&mut links, ENCODER, 600, 1);
+        assert_eq!(trace.len(), 1, "{trace:?}");
+    }
+}
+
+#[test]
+fn packets_lower_and_raise_as_pictures_do() {
+    for interval in [1, 5] {
+        let mut links = [Link {
+            random_loss: Some(0.0),
+            interval,
+            ..link(1, |at| if at < 120.0 { TOP_KBPS / 5.0 } else { 1e9 })
+        }];
+        let trace = run(&mut links, ENCODER, 400, 1);
+        assert!(at(&trace, 60.0).bytes < 0.25, "{trace:?}");
+        assert_eq!(at(&trace, 399.0).bytes, 1.0, "{trace:?}");
+    }
+}
+
+/// What one says who is helped otherwise, and one who takes `sent` of 30 pictures.
+fn second(adaptation: &mut Adaptation, now: u64, sent: Option<u32>) -> bool {
+    let since = Duration::from_secs(now - 1);
+    let apart = Sample { viewer: 1, since, taken: Taken::Apart };
+    let taken = |sent| Taken::Pictures { sent, skipped: 30 - sent };
+    let other = sent.map(|sent| Sample { viewer: 2, since, taken: taken(sent) });
+    let samples: Vec<Sample> = [Some(apart), other].into_iter().flatten().collect();
+    adaptation.period(Duration::from_secs(now), &samples)
+}
+
+#[test]
+fn who_is_helped_otherwise_is_not_counted_and_keeps_it_as_it_is_when_alone() {
+    let mut adaptation = Adaptation::new(BOUNDS, TOP);
+    (1..20).for_each(|now| _ = second(&mut adaptation, now, Some(15)));
+    assert!(adaptation.is_lowered(), "the other one alone decides");
+    assert_eq!(adaptation.cause().map(|cause| (cause.viewers, cause.of)), Some((1, 1)));
+    let step = adaptation.step();
+    assert!((20..120).all(|now| !second(&mut adaptation, now, None)));
+    assert_eq!(adaptation.step(), step);
+    assert!((120..200).any(|now| second(&mut adaptation, now, Some(30))), "and raises it");
+}
+
+#[test]
+fn who_misses_much_of_what_others_take_is_left_alone() {
+    let mut adaptation = Adaptation::new(BOUNDS, TOP);
+    let left = (1..60).find(|now| {
+        let since = Duration::from_secs(now - 1);
+        let taken = |sent| Taken::Pictures { sent, skipped: 30 - sent };
+        let samples =
+            [(1, 15), (2, 30), (3, 30)].map(|(viewer, sent)| Sample { viewer, since, taken: taken(sent) });
+        assert!(!adaptation.period(Duration::from_secs(*now), &samples));
+        adaptation.leaves_alone(1)
+    });
+    assert!(left.is_some_and(|after| (9..20).contains(&after)), "{left:?}");
+    assert!(!adaptation.leaves_alone(2) && adaptation.cause().is_none());
+}
+
+#[test]
+fn at_the_last_step_who_decides_is_left_alone_too() {
+    let mut adaptation = Adaptation::new(BOUNDS, TOP);
+    let mut moved = 0;
+    for now in 1..200 {
+        let since = Duration::from_secs(now - 1);
+        let taken = Taken::Packets { expected: 1000, lost: 500, round_trip: None };
+        let is_moved =
+            adaptation.period(since + Duration::from_secs(1), &[Sample { viewer: 1, since, taken }]);
+        moved = if is_moved { now } else { moved };
+        assert!(!adaptation.leaves_alone(1) || adaptation.step().fps == Some(5.0), "{now}");
+    }
+    assert!(adaptation.leaves_alone(1) && moved < 60, "{moved}");
+    let cause = adaptation.cause().unwrap();
+    assert_eq!((cause.viewers, cause.of, cause.missed), (1, 1, 0.5));
+}
+
+#[test]
 fn what_cannot_be_lowered_stays() {
     let bounds = Bounds { quality_min: 90, width_min: 3840, fps_min: 100.0 };
     let top = Top { quality: 80, width: 640, fps: 30.0 };
@@ -340,7 +443,7 @@ proptest! {
     #[test]
     fn whatever_it_is_told_it_stays_within_its_bounds(
         told in proptest::collection::vec(
-            (0_u64..20_000, proptest::collection::vec((0_u64..5, any::<bool>(), 0_u32..200, 0_u32..200), 0..5), 0.0..90.0_f64, 0_u16..4000),
+            (0_u64..20_000, proptest::collection::vec((0_u64..5, 0_u8..3, 0_u32..200, 0_u32..200), 0..5), 0.0..90.0_f64, 0_u16..4000),
             0..120,
         ),
         quality_min in 1_u8..=100, width_min in 1_u16..4000, fps_min in 0.1..60.0_f64,
@@ -351,13 +454,13 @@ proptest! {
         for (later, viewers, fps, width) in told {
             let since = now;
             now += Duration::from_millis(later);
-            let samples: Vec<Sample> = viewers.into_iter().map(|(viewer, packets, first, second)| Sample {
+            let samples: Vec<Sample> = viewers.into_iter().map(|(viewer, kind, first, second)| Sample {
                 viewer,
                 since,
-                taken: if packets {
-                    Taken::Packets { expected: first, lost: second, round_trip: Some(Duration::from_millis(later)) }
-                } else {
-                    Taken::Pictures { sent: first, skipped: second }
+                taken: match kind {
+                    0 => Taken::Packets { expected: first, lost: second, round_trip: Some(Duration::from_millis(later)) },
+                    1 => Taken::Pictures { sent: first, skipped: second },
+                    _ => Taken::Apart,
                 },
             }).collect();
             let top = Top { quality: 80, width, fps };

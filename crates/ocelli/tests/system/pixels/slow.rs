@@ -1,16 +1,18 @@
 //! A viewer whose network takes less than is made for him.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Film;
 use crate::client::Viewer;
 use crate::processes::until;
 use crate::server::Server;
 
+/// A step up takes six seconds or so, and longer where one did not hold.
+const PATIENCE: Duration = Duration::from_secs(120);
 const PATH: &str = "/cameras/cam/stream?width=320&quality=90";
 
 #[test]
-fn a_slow_viewer_alone_gets_a_lower_quality() {
+fn a_slow_viewer_alone_gets_a_lower_quality_until_it_is_fast() {
     let Some(film) = Film::new("320x240") else { return };
     let server = Server::configured(&format!("{}min_quality = 20\n", film.camera("cam")));
     server.until_state("cam", "ready");
@@ -23,6 +25,15 @@ fn a_slow_viewer_alone_gets_a_lower_quality() {
     let lowered = || server.stats_of("cam")["variants"][0]["lowered"].as_str().map(str::to_owned);
     let quality = || lowered()?.rsplit_once("quality=")?.1.parse::<u8>().ok();
     assert!(quality().is_some_and(|quality| quality < 70), "{:?}", lowered());
+    // It reads as fast as pictures come from here on.
+    let deadline = Instant::now() + PATIENCE;
+    while let Some(shape) = lowered() {
+        assert!(quality().is_none_or(|quality| quality >= 20), "{shape}");
+        assert!(Instant::now() < deadline, "still {shape}: {}", server.stats());
+        assert!(!slow.during(Duration::from_millis(500)).is_empty());
+    }
+    let last = slow.during(Duration::from_secs(2)).last().unwrap().data.len();
+    assert!(last as f64 > full as f64 * 0.9, "{last} of {full} bytes");
     drop(slow);
     until("nobody watches", || server.stats()["viewers"].as_array().unwrap().is_empty());
     server.stop();
