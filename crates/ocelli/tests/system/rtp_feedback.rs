@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const VIDEO: NonZeroU32 = NonZeroU32::new(90_000).unwrap();
 
 /// A free port with a free one above it.
-fn pair() -> (UdpSocket, UdpSocket) {
+pub(crate) fn pair() -> (UdpSocket, UdpSocket) {
     for _ in 0..100 {
         let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = rtp.local_addr().unwrap().port();
@@ -32,13 +32,13 @@ fn pair() -> (UdpSocket, UdpSocket) {
 }
 
 /// A receiver behind a relay that loses packets.
-struct Receiver {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
+pub(crate) struct Receiver {
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
     session: ReceiverSession,
     began: Instant,
     /// The part of the packets that the relay loses, in both directions.
-    loss: f64,
+    pub(crate) loss: f64,
     random: Box<dyn FnMut() -> f64>,
     /// Where the server's reports come from.
     server: Option<SocketAddr>,
@@ -50,7 +50,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::by(pair(), 0x0BAD_CAFE)
     }
 
@@ -83,7 +83,7 @@ impl Receiver {
         }
     }
 
-    fn push(&self, parameters: &str) -> String {
+    pub(crate) fn push(&self, parameters: &str) -> String {
         format!("rtp://{}{parameters}", self.rtp.local_addr().unwrap())
     }
 
@@ -122,17 +122,27 @@ impl Receiver {
 
     /// Runs until what `/stats` says of the target is as wanted.
     fn run_until(&mut self, what: &str, server: &Server, mut condition: impl FnMut(&Value) -> bool) -> Value {
+        self.run_until_camera(what, server, |camera| condition(&camera["push"][0]))["push"][0].clone()
+    }
+
+    /// Runs until what `/stats` says of the camera `cam` is as wanted.
+    pub(crate) fn run_until_camera(
+        &mut self,
+        what: &str,
+        server: &Server,
+        mut condition: impl FnMut(&Value) -> bool,
+    ) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let asked = Instant::now();
             while asked.elapsed() < Duration::from_millis(200) {
                 self.run();
             }
-            let push = push_of(server);
-            if condition(&push) {
-                return push;
+            let camera = server.stats_of("cam");
+            if condition(&camera) {
+                return camera;
             }
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}: {push}");
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}: {camera}");
         }
     }
 }

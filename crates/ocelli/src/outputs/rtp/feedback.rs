@@ -54,6 +54,8 @@ pub(super) struct Feedback {
     adaptation: Adaptation,
     gate: Gate,
     camera: CameraRate,
+    /// Pictures stand for themselves, so that any may be left out.
+    thins: bool,
     began: Instant,
     way: Option<Way>,
     /// Wakes at `due`.
@@ -159,6 +161,7 @@ impl Feedback {
             adaptation: Adaptation::new(bounds),
             gate: Gate::default(),
             camera: CameraRate::default(),
+            thins: false,
             began: Instant::now(),
             way: None,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -208,7 +211,11 @@ impl Feedback {
     /// it.
     pub(super) fn passes(&mut self, picture: &RtpPicture, ticks: i64, behind: u64) -> bool {
         // A notice has a rate of its own; and where pictures need one another none can be left out.
-        if picture.notice || !picture.alone {
+        if picture.notice {
+            return true;
+        }
+        self.thins = picture.alone;
+        if !picture.alone {
             return true;
         }
         if self.camera.count(ticks, behind + 1) {
@@ -219,8 +226,17 @@ impl Feedback {
                 tracing::info!(camera = %self.name, to = %self.to, "RTP push: more is sent again: {sent}");
                 self.show();
             }
+            // It may be time to tell the variant again.
+            self.is_own_charge();
         }
         self.gate.passes(self.adaptation.step().fraction)
+    }
+
+    /// Whether what is sent is adapted here, and not by the variant that it is.
+    fn is_own_charge(&self) -> bool {
+        let step = self.adaptation.step();
+        let whole = step.quality.is_none() && step.fraction.part() >= 1.0;
+        self.stats.is_own_charge(whole, self.thins)
     }
 
     /// The quality that pictures are to be encoded in; `None`: as they are.
@@ -291,8 +307,11 @@ impl Feedback {
                 return None;
             }
         };
+        let is_own = self.is_own_charge();
         for report in self.reports.drain(..) {
-            if self.adaptation.report(now, &report) {
+            if !is_own {
+                self.stats.receipts.add(&report, self.began.into_std(), std::time::Instant::now());
+            } else if self.thins && self.adaptation.report(now, &report) {
                 let percent = 100.0 * self.adaptation.bad_loss();
                 let sent = in_words(self.adaptation.step());
                 tracing::info!(camera = %self.name, to = %self.to, "RTP push: a receiver at {from} reports {percent:.0} % loss: {sent}");
@@ -339,6 +358,7 @@ impl Feedback {
             counts: self.session.counts(),
             last_report: audience.last_heard.and_then(|heard| self.began.into_std().checked_add(heard)),
             step: self.adaptation.step(),
+            by_variant: !self.is_own_charge(),
         }));
     }
 }

@@ -5,13 +5,15 @@
 //! and shared payload to the kernel, dozens of packets by one system call. No target waits for another, and the camera for
 //! none: one that is behind goes on with the newest picture.
 //!
-//! What receivers report of their loss (RTCP) is shown, and lowers how many pictures are sent as long as it is high.
+//! What receivers report of their loss (RTCP) is shown, and lowers the variant that is sent, or how many pictures are sent, as long
+//! as it is high (`charge` says which).
 //!
 //! A target never gives up. Packets that a host refuses are counted, and the next ones sent all the same: the receiver may
 //! come back. Where there is no way to the host, it is looked up and tried again after a while.
 
 mod address;
 mod bursts;
+mod charge;
 mod feedback;
 mod line;
 mod link;
@@ -86,7 +88,8 @@ impl Push {
         let recoder = (options.reencode == Reencode::Auto).then(|| pixels.clone());
         let shaped = Arc::<OnceLock<Shaped>>::default();
         let (camera, pixels) = (stream.clone(), pixels.clone());
-        let shaping = Shaping { camera, shape: *shape, pixels, shaped: shaped.clone() };
+        let watcher = stats.clone();
+        let shaping = Shaping { camera, shape: *shape, pixels, shaped: shaped.clone(), watcher };
         let bounds = Bounds {
             min_fps: address.min_fps.unwrap_or(options.min_fps).into(),
             min_quality: address.min_quality.or(options.min_quality).filter(|_| recoder.is_some()),

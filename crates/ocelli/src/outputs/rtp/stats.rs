@@ -9,7 +9,9 @@ use ocelli_proto::rtcp::adapt::Step;
 use ocelli_proto::rtcp::{Audience, SenderCounts};
 
 use super::bursts::Done;
+use super::charge::Charge;
 use crate::histogram::Histogram;
+use crate::variants::{Heard, Receipts, Watcher};
 use crate::viewers::Latency;
 
 /// How long after the last refusal a host counts as refusing: hosts that limit their refusals send one a second.
@@ -85,6 +87,8 @@ pub struct PushFeedback {
     pub last_report: Option<Instant>,
     /// What is sent of the camera's pictures.
     pub step: Step,
+    /// The variant that is sent is lowered to what they report, and not the target alone.
+    pub by_variant: bool,
 }
 
 /// One target's numbers. They outlive the target's sockets, and begin anew with the target.
@@ -99,6 +103,9 @@ pub struct PushStats {
     refused_by_host: AtomicU64,
     strangers: AtomicU64,
     segments: AtomicBool,
+    /// What the variant that is sent is told of the target's receivers.
+    pub(super) receipts: Receipts,
+    began: Instant,
     rest: Mutex<Rest>,
 }
 
@@ -114,6 +121,7 @@ struct Rest {
     local: Option<SocketAddr>,
     latency: Histogram,
     feedback: Option<PushFeedback>,
+    charge: Charge,
 }
 
 impl PushStats {
@@ -128,6 +136,8 @@ impl PushStats {
             refused_by_host: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
             segments: AtomicBool::new(true),
+            receipts: Receipts::default(),
+            began: Instant::now(),
             rest: Mutex::new(Rest {
                 state: PushState::Starting,
                 refused: None,
@@ -137,6 +147,7 @@ impl PushStats {
                 local: None,
                 latency: Histogram::default(),
                 feedback: None,
+                charge: Charge::default(),
             }),
         })
     }
@@ -240,6 +251,13 @@ impl PushStats {
         self.rest().feedback = feedback;
     }
 
+    /// Whether the target's own task adapts what it sends. `whole`: it sends everything; `thins`: it may leave out pictures.
+    pub(super) fn is_own_charge(&self, whole: bool, thins: bool) -> bool {
+        let mut rest = self.rest();
+        rest.charge.set_thins(thins);
+        rest.charge.is_own(self.began.elapsed(), whole)
+    }
+
     pub(super) fn stranger(&self) {
         self.strangers.fetch_add(1, Ordering::Relaxed);
     }
@@ -313,5 +331,16 @@ impl PushStats {
     /// A lock whose holders only ever assign: what they leave behind is whole even if one of them panicked.
     fn rest(&self) -> MutexGuard<'_, Rest> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher for PushStats {
+    fn heard(&self) -> Heard<'_> {
+        let is_told = self.rest().charge.asks(self.began.elapsed());
+        if is_told { Heard::Receipts(&self.receipts) } else { Heard::Apart }
+    }
+
+    fn left_alone(&self) {
+        self.rest().charge.leave_alone();
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Shaping {
     pub(super) pixels: Pixels,
     /// They, as soon as there is a place for what makes them.
     pub(super) shaped: Arc<OnceLock<Shaped>>,
+    /// By whose numbers they are lowered.
+    pub(super) watcher: Arc<PushStats>,
 }
 
 impl Shaping {
@@ -56,6 +58,7 @@ impl Shaping {
             return Ok(shaped.stream().clone());
         }
         let shaped = self.pixels.shaped(&self.shape)?;
+        shaped.watched_by(&self.watcher);
         Ok(self.shaped.get_or_init(|| shaped).stream().clone())
     }
 }

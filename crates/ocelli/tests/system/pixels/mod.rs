@@ -1,11 +1,12 @@
 //! What is made of cameras' pictures, with the whole program: a worker that is lost in every way while many watch, viewers who
-//! come and go, limits, and cameras that are lost or change.
+//! come and go, limits, networks that are slow or lose packets, and cameras that are lost or change.
 
 mod camera;
 mod churn;
 mod crowd;
 mod faults;
 mod limits;
+mod lossy;
 mod slow;
 
 use tempfile::TempDir;
