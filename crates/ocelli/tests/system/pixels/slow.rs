@@ -38,3 +38,24 @@ fn a_slow_viewer_alone_gets_a_lower_quality_until_it_is_fast() {
     until("nobody watches", || server.stats()["viewers"].as_array().unwrap().is_empty());
     server.stop();
 }
+
+#[test]
+fn a_slow_viewer_among_others_takes_nothing_from_them() {
+    let Some(film) = Film::new("320x240") else { return };
+    let server = Server::configured(&format!("{}min_quality = 20\n", film.camera("cam")));
+    server.until_state("cam", "ready");
+    let mut slow = Viewer::open(server.address(), PATH, "");
+    let full = slow.next().data.len();
+    let others = [(); 2].map(|()| {
+        let mut viewer = Viewer::open(server.address(), PATH, "");
+        std::thread::spawn(move || viewer.during(Duration::from_secs(20)))
+    });
+    let pictures = slow.at_rate(full as f64 * 25.0 * 0.3, Duration::from_secs(16)).len();
+    assert_eq!(server.stats_of("cam")["variants"][0]["lowered"], serde_json::Value::Null);
+    for other in others {
+        let all = other.join().unwrap();
+        assert!(all.len() > pictures, "{} and {pictures}", all.len());
+        assert!(all.iter().all(|picture| picture.data.len() as f64 > full as f64 * 0.8));
+    }
+    server.stop();
+}
