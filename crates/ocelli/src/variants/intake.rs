@@ -65,10 +65,10 @@ pub(super) enum Unshown {
 }
 
 /// What became of those that were there before a picture that has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct LeftOut {
-    /// So many will not be shown.
-    pub(super) pictures: u64,
+    /// These will not be shown.
+    pub(super) pictures: Vec<Frame>,
     /// Nothing can be decoded before the next keyframe, which is wanted.
     pub(super) wants_key: bool,
 }
@@ -88,31 +88,28 @@ impl Intake {
     }
 
     /// Begins anew, with pictures that stand for themselves or not. What waited is left out.
-    pub(super) fn restart(&mut self, alone: bool) -> u64 {
+    pub(super) fn restart(&mut self, alone: bool) -> Vec<Frame> {
         self.alone = alone;
         self.cost = Duration::ZERO;
         self.leave_out()
     }
 
-    /// What waits is left out, and nothing can be decoded before a keyframe. What the worker was given is still with it. How
-    /// many are left out.
-    pub(super) fn leave_out(&mut self) -> u64 {
+    /// What waits is left out, and nothing can be decoded before a keyframe. What the worker was given is still with it.
+    pub(super) fn leave_out(&mut self) -> Vec<Frame> {
         self.needs_key = true;
         self.clear()
     }
 
-    /// The worker is gone with all that it was given; what waits cannot be decoded without that. How many are left out.
-    pub(super) fn lose(&mut self) -> u64 {
+    /// The worker is gone with all that it was given; what waits cannot be decoded without that, and is left out.
+    pub(super) fn lose(&mut self) -> Vec<Frame> {
         self.given.clear();
         self.given_bytes = 0;
         self.leave_out()
     }
 
-    fn clear(&mut self) -> u64 {
+    fn clear(&mut self) -> Vec<Frame> {
         self.bytes = 0;
-        let left_out = self.waiting.len() as u64;
-        self.waiting.clear();
-        left_out
+        self.waiting.drain(..).map(|waiting| waiting.frame).collect()
     }
 
     /// The picture that the next one takes the place of, where each stands for itself.
@@ -125,22 +122,20 @@ impl Intake {
         self.needs_key && !frame.key
     }
 
-    /// A picture has come, or was there already when it was asked for. One that lacks a keyframe is left out.
+    /// A picture has come, or was there already when it was asked for. One that lacks a keyframe is left out. One whose place it
+    /// takes is what [`replaced`](Self::replaced) said before, and not told again.
     pub(super) fn push(&mut self, frame: Frame, now: Instant, is_backlog: bool) -> LeftOut {
-        let mut left_out = LeftOut::default();
         if self.lacks_key(&frame) {
-            return LeftOut { pictures: 1, wants_key: true };
+            return LeftOut { pictures: vec![frame], wants_key: true };
         }
         if self.alone {
-            left_out.pictures = self.clear();
+            self.waiting.clear();
+            self.bytes = 0;
         }
         self.needs_key = false;
         self.bytes += frame.data.len();
         self.waiting.push_back(Waiting { frame, came: now, is_backlog });
-        if self.is_behind(now) {
-            left_out = self.skip();
-        }
-        left_out
+        if self.is_behind(now) { self.skip() } else { LeftOut::default() }
     }
 
     fn is_behind(&self, now: Instant) -> bool {
@@ -155,10 +150,9 @@ impl Intake {
             // The picture alone that has waited for so long because there was no worker to take it.
             Some(0) if self.waiting.len() == 1 => LeftOut::default(),
             Some(at) if at > 0 => {
-                let skipped = self.waiting.drain(..at);
-                let bytes: usize = skipped.map(|waiting| waiting.frame.data.len()).sum();
-                self.bytes -= bytes;
-                LeftOut { pictures: at as u64, wants_key: false }
+                let pictures: Vec<_> = self.waiting.drain(..at).map(|waiting| waiting.frame).collect();
+                self.bytes -= pictures.iter().map(|frame| frame.data.len()).sum::<usize>();
+                LeftOut { pictures, wants_key: false }
             }
             _ => {
                 self.needs_key = true;
@@ -230,6 +224,11 @@ mod tests {
         taken.map(|taken| (taken.frame.data[0], taken.unshown))
     }
 
+    /// How many, and whether a keyframe is wanted.
+    fn left(left_out: &LeftOut) -> (usize, bool) {
+        (left_out.pictures.len(), left_out.wants_key)
+    }
+
     fn intake(alone: bool) -> Intake {
         let mut intake = Intake::new(200 * MS);
         intake.restart(alone);
@@ -239,9 +238,10 @@ mod tests {
     #[test]
     fn of_pictures_that_stand_for_themselves_the_newest_waits() {
         let (mut intake, now) = (intake(true), Instant::now());
-        for number in 0..5 {
-            let left_out = intake.push(frame(number, true), now, false);
-            assert_eq!(left_out.pictures, u64::from(number > 0), "{number}");
+        for number in 0_u8..5 {
+            let replaced = intake.replaced().map(|frame| frame.data[0]);
+            assert_eq!(replaced, number.checked_sub(1));
+            assert_eq!(left(&intake.push(frame(number, true), now, false)), (0, false));
         }
         // However old it is: nothing newer is there.
         assert_eq!(name(intake.take(now + 5000 * MS)), Some((4, None)));
@@ -272,7 +272,7 @@ mod tests {
     fn what_was_there_before_is_decoded_and_its_newest_shown() {
         let (mut intake, now) = (intake(false), Instant::now());
         for number in 0..40 {
-            assert_eq!(intake.push(frame(number, number == 0), now, true), LeftOut::default());
+            assert_eq!(left(&intake.push(frame(number, number == 0), now, true)), (0, false));
         }
         for number in 0..16 {
             assert_eq!(name(intake.take(now)), Some((number, Some(Unshown::Before))));
@@ -306,12 +306,10 @@ mod tests {
         intake.push(frame(0, true), now, false);
         intake.push(frame(1, false), now, false);
         intake.push(frame(2, true), now + 1900 * MS, false);
-        let left_out = intake.push(frame(3, false), now + 2100 * MS, false);
-        assert_eq!(left_out, LeftOut { pictures: 2, wants_key: false });
-        let left_out = intake.push(frame(4, false), now + 4000 * MS, false);
-        assert_eq!(left_out, LeftOut { pictures: 3, wants_key: true });
-        assert_eq!(intake.push(frame(5, false), now, false), LeftOut { pictures: 1, wants_key: true });
-        assert_eq!(intake.push(frame(6, true), now + 4100 * MS, false), LeftOut::default());
+        assert_eq!(left(&intake.push(frame(3, false), now + 2100 * MS, false)), (2, false));
+        assert_eq!(left(&intake.push(frame(4, false), now + 4000 * MS, false)), (3, true));
+        assert_eq!(left(&intake.push(frame(5, false), now, false)), (1, true));
+        assert_eq!(left(&intake.push(frame(6, true), now + 4100 * MS, false)), (0, false));
         assert_eq!(name(intake.take(now + 4100 * MS)), Some((6, None)));
         assert_eq!(intake.bytes, 0);
     }
@@ -344,7 +342,7 @@ mod tests {
         assert!(intake.take(now).is_none());
         intake.done(None);
         assert!(intake.take(now).is_some());
-        assert_eq!(intake.lose(), 0);
+        assert!(intake.lose().is_empty());
         assert_eq!((intake.given_bytes, intake.bytes), (0, 0));
     }
 }

@@ -191,6 +191,12 @@ impl Output {
         self.grid.would_keep(micros(frame))
     }
 
+    /// How many of the camera's pictures that it is not given, the next ones, would have been wanted at this rate.
+    pub(super) fn would_take_of(&self, frames: &[Frame]) -> u64 {
+        let mut grid = self.grid;
+        frames.iter().filter(|frame| grid.keeps(micros(frame))).count() as u64
+    }
+
     /// Whether the picture that is made next should be a keyframe, because somebody has asked for one.
     pub(super) fn take_keyframe_wanted(&mut self, now: Instant) -> bool {
         self.wants_key |= self.publisher.is_keyframe_wanted();

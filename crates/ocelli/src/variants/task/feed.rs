@@ -91,7 +91,8 @@ impl Feed {
     /// The worker's decoder begins anew.
     fn restart(&mut self) {
         let alone = self.track().is_none_or(|track| track.codec == Codec::Jpeg);
-        self.intake.restart(alone);
+        let left_out = self.intake.restart(alone);
+        self.missed_all(&left_out, Missed::Late);
         self.is_new_to_worker = true;
     }
 
@@ -119,8 +120,11 @@ impl Feed {
             // Those of variants are drawn in their own sizes.
             Ok(Item::Notice(_)) => {}
             Ok(Item::Lost { frames }) => {
-                let left_out = LeftOut { pictures: frames + self.intake.leave_out(), wants_key: true };
-                self.missed(left_out);
+                let pictures = self.intake.leave_out();
+                self.missed(&LeftOut { pictures, wants_key: true });
+                for output in self.outputs.iter().filter(|output| output.coding().is_some()) {
+                    output.variant.numbers.missed(frames, Missed::Late);
+                }
             }
             // The camera sends its viewers away.
             Err(Closed) => {
@@ -171,13 +175,19 @@ impl Feed {
             self.intake.push(frame, Instant::now(), false);
         } else {
             let left_out = self.intake.push(frame, Instant::now(), self.is_backlog);
-            self.missed(left_out);
+            self.missed(&left_out);
         }
     }
 
     fn missed_by(&self, why: Missed, who: impl Fn(&Output) -> bool) {
         for output in self.outputs.iter().filter(|output| output.coding().is_some() && who(output)) {
             output.variant.numbers.missed(1, why);
+        }
+    }
+
+    fn missed_all(&self, frames: &[Frame], why: Missed) {
+        for output in self.outputs.iter().filter(|output| output.coding().is_some()) {
+            output.variant.numbers.missed(output.would_take_of(frames), why);
         }
     }
 
@@ -192,12 +202,8 @@ impl Feed {
     }
 
     /// Pictures that the variants will not show, because they came too fast.
-    fn missed(&mut self, left_out: LeftOut) {
-        if left_out.pictures > 0 {
-            for output in self.outputs.iter().filter(|output| output.coding().is_some()) {
-                output.variant.numbers.missed(left_out.pictures, Missed::Late);
-            }
-        }
+    fn missed(&mut self, left_out: &LeftOut) {
+        self.missed_all(&left_out.pictures, Missed::Late);
         if left_out.wants_key {
             self.ask_keyframe();
         }

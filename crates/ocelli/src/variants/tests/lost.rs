@@ -53,6 +53,24 @@ async fn what_a_damaged_picture_takes_along_is_missed_by_those_who_wanted_it() {
 }
 
 #[tokio::test]
+async fn what_a_lost_worker_takes_along_is_missed_by_those_who_wanted_it() {
+    let mut scene = Scene::of(Codec::H264);
+    let mut all = Reader::new(scene.shaped("codec=mjpeg&width=640").unwrap());
+    let mut few = Reader::new(scene.shaped("codec=mjpeg&width=320&fps=1").unwrap());
+    scene.give("key", true);
+    assert!(all.text().await.starts_with("key ") && few.text().await.starts_with("key "));
+    // Three are with the worker then, and the others wait.
+    for name in ["crash", "1", "2", "3", "4", "5", "6", "7"] {
+        scene.give(name, false);
+    }
+    scene.until("it is lost", |scene| scene.pixels.stats().lost == 1).await;
+    let variants = scene.pixels.variants();
+    let mut missed: Vec<_> = variants.iter().map(|stats| stats.missed.map(|(_, count)| count)).collect();
+    missed.sort_unstable();
+    assert_eq!(missed, [[0; 4], [0, 0, 0, 8]]);
+}
+
+#[tokio::test]
 async fn a_worker_that_hangs_is_killed_while_other_cameras_miss_nothing() {
     let (mut hanging, mut other) = (Scene::of(Codec::Jpeg), Scene::of(Codec::Jpeg));
     let mut reader = Reader::new(hanging.shaped("width=640").unwrap());

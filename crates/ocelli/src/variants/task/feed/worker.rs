@@ -106,7 +106,7 @@ impl Feed {
                 self.intake.put_back();
                 self.gave_none_up_to(next, Missed::Damaged);
                 let left_out = LeftOut { pictures: self.intake.leave_out(), wants_key: true };
-                self.missed(left_out);
+                self.missed(&left_out);
                 continue;
             };
             let data = frame.data.clone();
@@ -164,9 +164,9 @@ impl Feed {
     pub(in super::super) fn lost(&mut self) {
         let left_out = self.intake.lose();
         self.is_new_to_worker = true;
+        self.missed_all(&left_out, Missed::NoWorker);
         for output in &mut self.outputs {
-            let waited = if output.coding().is_some() { left_out } else { 0 };
-            output.variant.numbers.missed(waited + output.expected.none(), Missed::NoWorker);
+            output.variant.numbers.missed(output.expected.none(), Missed::NoWorker);
         }
         if self.is_decoding() {
             self.ask_keyframe();
