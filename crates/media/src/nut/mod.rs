@@ -20,14 +20,14 @@ mod write;
 
 use std::num::NonZeroU32;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 pub use self::error::NutError;
 use self::fields::Fields;
 use self::frame::FrameHeader;
 use self::header::{MainHeader, TimeBase};
 use self::stream::Stream;
-pub use self::write::{Writer, Written};
+pub use self::write::{Head, Writer};
 use crate::intake::Intake;
 use crate::mp4::{DropReason, Unpacked};
 use crate::{MediaTime, ParameterSets, Track, TrackId};
@@ -56,6 +56,13 @@ pub enum Event {
         time: MediaTime,
         /// What it is.
         unpacked: Unpacked,
+    },
+    /// A picture that is not coded: 4:2:0, its planes one behind the other, for those who ask for such.
+    Raw {
+        /// When it is shown, at 90 kHz.
+        time: MediaTime,
+        /// Its samples.
+        data: Bytes,
     },
     /// A packet that is not passed on.
     Dropped {
@@ -86,6 +93,8 @@ pub struct Reader {
     main: Option<MainHeader>,
     /// By number; what they are is known when all are.
     streams: Vec<Option<Stream>>,
+    /// Pictures that are not coded are passed on.
+    takes_raw: bool,
     /// Of packets of Annex B: where their units are. Kept, so that no packet allocates it anew.
     units: Vec<std::ops::Range<usize>>,
 }
@@ -112,8 +121,14 @@ impl Reader {
             place: Place::FileId,
             main: None,
             streams: Vec::new(),
+            takes_raw: false,
             units: Vec::new(),
         }
+    }
+
+    /// One that passes on pictures that are not coded, too.
+    pub fn of_raw_pictures(max_frame_bytes: usize) -> Self {
+        Self { takes_raw: true, ..Self::new(max_frame_bytes) }
     }
 
     /// The buffer to append the stream's next bytes to; there is always some spare capacity. What is in it already must not be
@@ -271,7 +286,7 @@ impl Reader {
         let mut taken = [false; 2];
         for stream in self.streams.iter_mut().flatten() {
             let first = &mut taken[usize::from(stream.is_sound())];
-            stream.choose(!*first);
+            stream.choose(!*first, self.takes_raw);
             *first |= stream.is_taken();
         }
         if taken[0] { Ok(()) } else { Err(NutError::NoPictures { found: found.join(", ") }) }
@@ -309,6 +324,11 @@ impl Reader {
             return None;
         }
         self.place = Place::Piece;
+        if stream.is_raw() {
+            let data = self.intake.take(length);
+            let data = if elided.is_empty() { data } else { [elided, &data].concat().into() };
+            return Some(Some(Event::Raw { time: stream.time(frame.ticks), data }));
+        }
         let unpacked = if elided.is_empty() {
             stream.unpack(&mut self.intake, length, &mut self.units)
         } else {

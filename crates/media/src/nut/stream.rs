@@ -53,6 +53,8 @@ enum Coding {
     Packets(Entry),
     /// In NAL units with start codes.
     AnnexB(Entry),
+    /// Not at all: 4:2:0.
+    Not,
     Unknown,
 }
 
@@ -133,6 +135,7 @@ fn coding(fourcc: &[u8], config: &[u8]) -> Coding {
         b"h264" | b"x264" | b"avc1" | b"avc3" | b"davc" => nal(Codec::H264, avc_record),
         b"hevc" | b"h265" | b"x265" | b"hvc1" | b"hev1" => nal(Codec::H265, hevc_record),
         b"mjpg" | b"jpeg" | b"mjpa" => Coding::Packets(Entry::Jpeg),
+        b"i420" => Coding::Not,
         _ => Coding::Unknown,
     }
 }
@@ -166,10 +169,16 @@ impl Stream {
         self.is_taken
     }
 
-    /// Passes this stream on, if that can be and it is `wanted`.
-    pub(super) fn choose(&mut self, wanted: bool) {
+    /// Its pictures are passed on as they are.
+    pub(super) fn is_raw(&self) -> bool {
+        matches!(self.kind, Kind::Pictures { coding: Coding::Not, .. })
+    }
+
+    /// Passes this stream on, if that can be and it is `wanted`, pictures that are not coded only if `raw` says so.
+    pub(super) fn choose(&mut self, wanted: bool, raw: bool) {
         self.is_taken = wanted
             && match &self.kind {
+                Kind::Pictures { coding: Coding::Not, .. } => raw,
                 Kind::Pictures { coding, .. } => !matches!(coding, Coding::Unknown),
                 Kind::Sound { codec, rate, channels, .. } => codec.is_some() && *rate > 0 && *channels > 0,
                 Kind::Other => false,
@@ -194,6 +203,9 @@ impl Stream {
         match &self.kind {
             _ if !self.is_taken => None,
             Kind::Pictures { size, coding: Coding::Packets(Entry::Jpeg) } => Some(Track::jpeg(*size)),
+            Kind::Pictures { size, coding: Coding::Not } => {
+                Some(Track::video(Codec::Yuv420, *size, Vec::new()))
+            }
             Kind::Pictures { size, .. } => {
                 let sets = self.unpacker.parameter_sets()?;
                 Some(Track::video(sets.codec(), sets.size().or(*size), sets.units()))

@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{FILE_ID, MAIN, STREAM, SYNCPOINT};
-use crate::{Codec, Frame, MediaTime, Track, nal_units};
+use crate::{Codec, MediaTime, Track};
 
 const KEY: u64 = 1;
 const CODED_TICKS: u64 = 1 << 3;
@@ -14,27 +14,31 @@ const LENGTH: u64 = 1 << 5;
 const CHECKSUM: u64 = 1 << 6;
 const CODED_FLAGS: u64 = 1 << 12;
 
-/// What goes before each frame at most.
+/// What goes before each frame at most: a syncpoint of 24 bytes and a frame's header of 27.
 const HEAD_BYTES: usize = 64;
 
-/// Writes one stream of pictures.
+/// Writes one stream of pictures. Allocates nothing for a picture.
 #[derive(Debug)]
 pub struct Writer {
-    codec: Codec,
     header: Bytes,
     /// The time that is counted from: none is negative.
     origin: Option<i64>,
 }
 
-/// A frame as it is written: one behind the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Its time in this stream, at 90 kHz.
+/// What goes before a frame's own bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// The frame's time in this stream, at 90 kHz.
     pub ticks: i64,
-    /// What goes before its data.
-    pub head: Bytes,
-    /// Its data.
-    pub data: Bytes,
+    bytes: [u8; HEAD_BYTES],
+    length: usize,
+}
+
+impl Head {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 impl Writer {
@@ -44,6 +48,7 @@ impl Writer {
             Codec::Jpeg => b"MJPG",
             Codec::H264 => b"H264",
             Codec::H265 => b"HEVC",
+            Codec::Yuv420 => b"I420",
             _ => return None,
         };
         let size = track.size?;
@@ -75,7 +80,7 @@ impl Writer {
         let mut header = BytesMut::from(&FILE_ID[..]);
         put_packet(&mut header, MAIN, &main);
         put_packet(&mut header, STREAM, &stream);
-        Some(Self { codec: track.codec, header: header.freeze(), origin: None })
+        Some(Self { header: header.freeze(), origin: None })
     }
 
     /// What stands before the first frame.
@@ -83,54 +88,59 @@ impl Writer {
         self.header.clone()
     }
 
-    /// Lays out a frame. Of H.264 and H.265 the lengths become start codes, which copies it.
-    pub fn frame(&mut self, frame: &Frame) -> Written {
-        let ticks = frame.time.rescale(MediaTime::VIDEO_RATE).ticks();
+    /// What goes before a frame of `bytes` bytes, which follow: of H.264 and H.265 NAL units behind start codes.
+    ///
+    /// `None` if it is shown more than ten seconds before the first one, because somebody has set the clock back: a stream cannot say
+    /// that, and has to begin anew.
+    pub fn head(&mut self, time: MediaTime, key: bool, bytes: usize) -> Option<Head> {
+        let ticks = time.rescale(MediaTime::VIDEO_RATE).ticks();
         // Pictures that are shown before the first keyframe come behind it.
         let origin = *self.origin.get_or_insert(ticks.saturating_sub(SLACK_TICKS));
-        let ticks = ticks.saturating_sub(origin).max(0);
-        let data = match self.codec {
-            Codec::H264 | Codec::H265 => with_start_codes(&frame.data),
-            _ => frame.data.clone(),
-        };
-        let mut head = BytesMut::with_capacity(HEAD_BYTES);
-        let mut syncpoint = BytesMut::with_capacity(16);
-        put_v(&mut syncpoint, ticks.unsigned_abs());
-        put_v(&mut syncpoint, 0);
-        put_packet(&mut head, SYNCPOINT, &syncpoint);
-        let begin = head.len();
-        head.put_u8(0);
-        put_v(&mut head, CODED_TICKS | LENGTH | CHECKSUM | if frame.key { KEY } else { 0 });
-        // A whole time is one more than it is: with no lowest bits coded alone, 0 would be such.
-        put_v(&mut head, ticks.unsigned_abs() + 1);
-        put_v(&mut head, data.len() as u64);
-        let checksum = checksum(&head[begin..]);
-        head.put_u32(checksum);
-        Written { ticks, head: head.freeze(), data }
+        let ticks = ticks.saturating_sub(origin);
+        let counted = u64::try_from(ticks).ok()?;
+        let (syncpoint, length) = laid::<16>(|mut out| {
+            put_v(&mut out, counted);
+            put_v(&mut out, 0);
+            out.len()
+        });
+        let (frame, frame_length) = laid::<HEAD_BYTES>(|mut out| {
+            out.put_u8(0);
+            put_v(&mut out, CODED_TICKS | LENGTH | CHECKSUM | if key { KEY } else { 0 });
+            // A whole time is one more than it is: with no lowest bits coded alone, 0 would be such.
+            put_v(&mut out, counted + 1);
+            put_v(&mut out, bytes as u64);
+            out.len()
+        });
+        let (bytes, length) = laid(|mut out| {
+            put_packet(&mut out, SYNCPOINT, &syncpoint[..length]);
+            let frame = &frame[..frame_length];
+            out.put_slice(frame);
+            out.put_u32(checksum(frame));
+            out.len()
+        });
+        Some(Head { ticks, bytes, length })
     }
 }
 
 /// So much earlier than the first keyframe may pictures be shown that come behind it.
 const SLACK_TICKS: i64 = 10 * 90_000;
 
-fn with_start_codes(data: &Bytes) -> Bytes {
-    let mut laid = BytesMut::with_capacity(data.len());
-    for unit in nal_units(data) {
-        laid.put_slice(&[0, 0, 0, 1]);
-        laid.put_slice(unit);
-    }
-    laid.freeze()
+/// What `fill`, which returns how much room is left, puts at the beginning of so much room, and how long it is.
+fn laid<const ROOM: usize>(fill: impl FnOnce(&mut [u8]) -> usize) -> ([u8; ROOM], usize) {
+    let mut room = [0; ROOM];
+    let left = fill(&mut room);
+    (room, ROOM - left)
 }
 
 /// A header: its startcode, its length with its checksum, itself, and that.
-fn put_packet(out: &mut BytesMut, startcode: u64, body: &[u8]) {
+fn put_packet(out: &mut impl BufMut, startcode: u64, body: &[u8]) {
     out.put_u64(startcode);
     put_v(out, body.len() as u64 + 4);
     out.put_slice(body);
     out.put_u32(checksum(body));
 }
 
-fn put_v(out: &mut BytesMut, number: u64) {
+fn put_v(out: &mut impl BufMut, number: u64) {
     let groups = (64 - number.leading_zeros()).div_ceil(7).max(1);
     for group in (0..groups).rev() {
         let more = if group > 0 { 0x80 } else { 0 };
@@ -151,8 +161,8 @@ fn checksum(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::mp4::Unpacked;
-    use crate::nut::{Event, Reader};
-    use crate::{Size, TrackId};
+    use crate::nut::{Event, NutError, Reader};
+    use crate::{Size, nal_units};
 
     #[test]
     fn the_checksum_is_the_one_that_ffmpeg_writes() {
@@ -182,13 +192,10 @@ mod tests {
             [(1_000_000, true, &key), (1_007_200, false, &delta), (1_003_600, false, &delta)]
         {
             let time = MediaTime::new(ticks, MediaTime::VIDEO_RATE);
-            let data = Bytes::copy_from_slice(data);
-            let frame =
-                Frame { track: TrackId::VIDEO, time, captured: None, key: is_key, data: data.clone() };
-            let written = writer.frame(&frame);
-            stream.extend_from_slice(&written.head);
-            stream.extend_from_slice(&written.data);
-            expected.push((written.ticks, is_key, data));
+            let head = writer.head(time, is_key, data.len()).expect("not long before the first");
+            stream.extend_from_slice(head.as_bytes());
+            stream.extend_from_slice(&with_start_codes(data));
+            expected.push((head.ticks, is_key, Bytes::copy_from_slice(data)));
         }
         let mut reader = Reader::new(1 << 20);
         reader.room().extend_from_slice(&stream);
@@ -201,5 +208,48 @@ mod tests {
         }
         assert_eq!(found, expected);
         assert_eq!(found[2].0 - found[0].0, 3600);
+    }
+
+    fn with_start_codes(unit: &[u8]) -> Vec<u8> {
+        nal_units(unit).flat_map(|unit| [&[0, 0, 0, 1][..], unit].concat()).collect()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_needs_another_stream() {
+        let track = Track::video(Codec::H265, Size::new(64, 48), Vec::new());
+        let mut writer = Writer::new(&track).expect("it can be");
+        let mut ticks = |seconds: i64| {
+            let time = MediaTime::new(seconds * 90_000, MediaTime::VIDEO_RATE);
+            writer.head(time, true, 1).map(|head| head.ticks / 90_000)
+        };
+        let times = [1000, 1001, 990, 989, -5, 1002].map(&mut ticks);
+        assert_eq!(times, [Some(10), Some(11), Some(0), None, None, Some(12)]);
+    }
+
+    #[test]
+    fn the_longest_head_has_room() {
+        let track = Track::video(Codec::Jpeg, Size::new(64, 48), Vec::new());
+        let mut writer = Writer::new(&track).expect("it can be");
+        writer.head(MediaTime::new(i64::MIN, MediaTime::VIDEO_RATE), true, usize::MAX);
+        let last = writer.head(MediaTime::new(i64::MAX, MediaTime::VIDEO_RATE), true, usize::MAX);
+        assert!(last.expect("later").as_bytes().len() <= HEAD_BYTES);
+    }
+
+    #[test]
+    fn pictures_that_are_not_coded_are_read_by_those_who_ask_for_them() {
+        let track = Track::video(Codec::Yuv420, Size::new(4, 2), Vec::new());
+        let mut writer = Writer::new(&track).expect("it can be");
+        let picture = Bytes::from_static(b"luma8888BbRr");
+        let time = MediaTime::new(7, MediaTime::VIDEO_RATE);
+        let head = writer.head(time, true, picture.len()).expect("the first");
+        let stream = [&writer.header()[..], head.as_bytes(), &picture].concat();
+        let mut reader = Reader::new(1 << 10);
+        reader.room().extend_from_slice(&stream);
+        assert!(matches!(reader.next_event(), Err(NutError::NoPictures { found }) if found == "I420"));
+        let mut reader = Reader::of_raw_pictures(1 << 10);
+        reader.room().extend_from_slice(&stream);
+        let time = MediaTime::new(head.ticks, MediaTime::VIDEO_RATE);
+        assert_eq!(reader.next_event(), Ok(Some(Event::Raw { time, data: picture })));
+        assert_eq!(reader.tracks(), [track]);
     }
 }

@@ -163,6 +163,8 @@ impl<'a> Reading<'a> {
                 self.pictures.drop_sample(self.out, DropReason::TooLarge, fault);
             }
             Event::Dropped { .. } | Event::TooLarge { .. } => self.out.sound_dropped(1),
+            // Never asked for here.
+            Event::Raw { .. } => {}
         }
     }
 
