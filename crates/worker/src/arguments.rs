@@ -1,11 +1,14 @@
-//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…] [--decoders NAME,…] [--ffmpeg PROGRAM]`.
+//! What the worker is told when it is started: `ocelli-codec CAMERA [--encoders NAME,…] [--decoders NAME,…] [--ffmpeg
+//! PROGRAM [--ffmpeg-first]]`.
 //!
 //! The camera's name is for those who look at a list of processes. Anything else is an error.
 
 use std::path::PathBuf;
 
+use crate::confine::Freedom;
 use crate::decode::{Device, UnknownDevice};
 use crate::h264::{Kind, UnknownEncoder};
+use crate::program::Program;
 
 /// The arguments, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +17,10 @@ pub(crate) struct Arguments {
     pub(crate) encoders: Vec<Kind>,
     /// Hardware that decodes, in the order in which it is tried.
     pub(crate) decoders: Vec<Device>,
-    /// The FFmpeg program that does it all in the worker's stead.
+    /// The FFmpeg program that decodes and encodes what the libraries cannot.
     pub(crate) ffmpeg: Option<PathBuf>,
+    /// It does so with all that it can.
+    pub(crate) ffmpeg_first: bool,
 }
 
 /// Why the arguments are not understood.
@@ -41,7 +46,8 @@ impl Arguments {
     /// # Errors
     /// Something in it is not understood.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, ArgumentError> {
-        let mut read = Self { encoders: Vec::new(), decoders: Vec::new(), ffmpeg: None };
+        let mut read =
+            Self { encoders: Vec::new(), decoders: Vec::new(), ffmpeg: None, ffmpeg_first: false };
         arguments.next();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -57,18 +63,29 @@ impl Arguments {
                     let program = arguments.next().ok_or(ArgumentError::NoValue("--ffmpeg"))?;
                     read.ffmpeg = Some(program.into());
                 }
+                "--ffmpeg-first" => read.ffmpeg_first = true,
                 _ => return Err(ArgumentError::Unknown(argument)),
             }
-        }
-        if read.encoders.is_empty() {
-            read.encoders = Kind::USUAL.to_vec();
         }
         Ok(read)
     }
 
-    /// Devices are opened while pictures come, which a confined process cannot.
-    pub(crate) fn needs_devices(&self) -> bool {
-        !self.decoders.is_empty() || self.encoders.iter().any(|kind| kind.is_hardware())
+    /// The encoders of H.264 in the order in which they are tried: the libraries', and those of `program` behind them or before.
+    pub(crate) fn kinds(&self, program: Option<&Program>) -> Vec<Kind> {
+        let or = |usual: &[Kind]| if self.encoders.is_empty() { usual.to_vec() } else { self.encoders.clone() };
+        let libraries = or(Kind::USUAL);
+        let programs = program.map_or_else(Vec::new, |program| program.encoders(&or(Kind::OF_PROGRAM)));
+        if self.ffmpeg_first { [programs, libraries].concat() } else { [libraries, programs].concat() }
+    }
+
+    /// What is done while pictures come that a confined process cannot.
+    pub(crate) fn freedom(&self) -> Freedom {
+        let needs_devices = !self.decoders.is_empty() || self.encoders.iter().any(|kind| kind.is_hardware());
+        match (&self.ffmpeg, needs_devices) {
+            (Some(_), _) => Freedom::Programs,
+            (None, true) => Freedom::Devices,
+            (None, false) => Freedom::None,
+        }
     }
 }
 
@@ -82,18 +99,20 @@ mod tests {
 
     #[test]
     fn encoders_are_named_in_their_order() {
-        let usual = Arguments { encoders: Kind::USUAL.to_vec(), decoders: vec![], ffmpeg: None };
+        let usual = Arguments { encoders: vec![], decoders: vec![], ffmpeg: None, ffmpeg_first: false };
         for none in [&[][..], &["front"], &["front", "--encoders", ""]] {
             assert_eq!(read(none), Ok(usual.clone()));
         }
         let device = read(&["front", "--encoders", "v4l2m2m,x264"]).unwrap();
         assert_eq!(device.encoders, [Kind::V4l2m2m, Kind::X264]);
         let decoder = read(&["front", "--decoders", "v4l2m2m,cuda"]).unwrap();
-        assert!(decoder.needs_devices() && decoder.encoders == Kind::USUAL);
+        assert!(decoder.freedom() == Freedom::Devices && decoder.kinds(None) == Kind::USUAL);
         assert_eq!(decoder.decoders, [Device::V4l2m2m, Device::Cuda]);
-        assert!(device.needs_devices() && !usual.needs_devices());
+        assert!(device.freedom() == Freedom::Devices && usual.freedom() == Freedom::None);
         assert_eq!(read(&["front", "--encoders"]), Err(ArgumentError::NoValue("--encoders")));
-        assert_eq!(read(&["front", "--ffmpeg", "/bin/ffmpeg"]).unwrap().ffmpeg, Some("/bin/ffmpeg".into()));
+        let program = read(&["front", "--ffmpeg", "/bin/ffmpeg", "--ffmpeg-first"]).unwrap();
+        assert_eq!((program.ffmpeg.clone(), program.ffmpeg_first), (Some("/bin/ffmpeg".into()), true));
+        assert_eq!(program.freedom(), Freedom::Programs);
         let unknown = UnknownEncoder("x265".to_owned());
         assert_eq!(read(&["front", "--encoders", "x265"]), Err(unknown.into()));
         assert_eq!(read(&["front", "more"]), Err(ArgumentError::Unknown("more".to_owned())));

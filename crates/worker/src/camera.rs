@@ -10,7 +10,7 @@ use ocelli_media::Size;
 use ocelli_media::jpeg::estimate_quality;
 use ocelli_media::jpeg::rewrite::Sampling;
 
-use crate::decode::{DecodeError, Device, JpegDecoder, StreamDecoder};
+use crate::decode::{DecodeError, Decoder, Decoders, JpegDecoder};
 use crate::encode::{CODINGS, Encoder, Moment, Shot};
 use crate::h264::{self, Kind};
 use crate::lossless::{self, Turner};
@@ -26,11 +26,10 @@ const MOST_PENDING: usize = 32;
 pub struct Camera {
     recoder: Recoder,
     jpeg: JpegDecoder,
-    stream: Option<(Input, Result<StreamDecoder, DecodeError>)>,
-    /// What decodes streams, if it works.
-    devices: Vec<Device>,
+    stream: Option<(Input, Result<Decoder, DecodeError>)>,
+    decoders: Decoders,
     /// For stills, so that the stream's decoder goes on undisturbed. Kept warm.
-    still: Option<(Input, StreamDecoder)>,
+    still: Option<(Input, Decoder)>,
     stills: Stills,
     turner: Turner,
     outputs: Outputs,
@@ -80,21 +79,20 @@ impl Camera {
     /// # Errors
     /// There is no memory for libjpeg-turbo's state.
     pub fn new() -> Result<Self, DecodeError> {
-        Self::with(Kind::USUAL, &[])
+        Self::with(Kind::USUAL, Decoders::default())
     }
 
-    /// One that codes H.264 by the first of `encoders` that works, and decodes streams by the first of `decoders` that does,
-    /// or the processor.
+    /// One that codes H.264 by the first of `encoders` that works, and decodes streams by `decoders`.
     ///
     /// # Errors
     /// There is no memory for libjpeg-turbo's state.
-    pub fn with(encoders: &[Kind], decoders: &[Device]) -> Result<Self, DecodeError> {
+    pub fn with(encoders: &[Kind], decoders: Decoders) -> Result<Self, DecodeError> {
         let recoder = Recoder::new().map_err(|error| DecodeError::Refused(error.to_string()))?;
         Ok(Self {
             recoder,
             jpeg: JpegDecoder::new()?,
             stream: None,
-            devices: decoders.to_vec(),
+            decoders,
             still: None,
             stills: Stills::default(),
             turner: Turner::default(),
@@ -114,6 +112,11 @@ impl Camera {
         CODINGS.iter().copied().chain(h264).collect()
     }
 
+    /// What decodes streams.
+    pub fn decoders(&self) -> &Decoders {
+        &self.decoders
+    }
+
     /// Re-encodes a JPEG.
     ///
     /// # Errors
@@ -127,7 +130,7 @@ impl Camera {
         self.forget();
         self.stream = match input {
             Input::Jpeg => None,
-            input => Some((input, StreamDecoder::new(input, &self.devices))),
+            input => Some((input, self.decoders.open(input))),
         };
         self.decoder_words = match &self.stream {
             None => "JPEG by libjpeg-turbo".to_owned(),
@@ -248,10 +251,17 @@ impl Camera {
         match result {
             Ok(()) => {}
             Err(error) => {
-                outcome = match error {
-                    DecodeError::NeedsKeyframe => Outcome::NeedsKeyframe,
+                outcome = match &error {
+                    DecodeError::NeedsKeyframe | DecodeError::Program(_) | DecodeError::ProgramFails(_) => {
+                        Outcome::NeedsKeyframe
+                    }
                     _ => Outcome::Damaged,
                 };
+                match error {
+                    DecodeError::Program(words) => self.outputs.warn(&words, sink)?,
+                    DecodeError::ProgramFails(words) => self.outputs.end_all(&words, sink)?,
+                    _ => {}
+                }
                 self.forget();
             }
         }
@@ -313,7 +323,7 @@ impl Camera {
             (view, source, estimate_quality(data))
         } else {
             if self.still.as_ref().is_none_or(|(input, _)| *input != still.input) {
-                self.still = Some((still.input, StreamDecoder::new(still.input, &[]).map_err(words)?));
+                self.still = Some((still.input, self.decoders.open_for_stills(still.input).map_err(words)?));
             }
             let Some((_, decoder)) = &mut self.still else { return Err("no decoder".to_owned()) };
             let shown = decoder.still(data).map_err(words)?;

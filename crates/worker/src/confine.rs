@@ -6,7 +6,7 @@
 //! - System calls (Linux on x86-64, 64-bit ARM and RISC-V): only those that read and write what is open, and manage
 //!   memory that is not run as code. Any other fails with EPERM. Nothing of it can be undone.
 //!
-//! Where it is to code by a device, which is opened while pictures come, only the first and core dumps are left of that.
+//! Where it is to code by a device, which is opened while pictures come, or to start FFmpeg, only the first and core dumps are left of that.
 //!
 //! What a kernel does not give is left out and said in words, which the server logs: pictures are worth more than a
 //! filter.
@@ -22,12 +22,28 @@ pub(crate) fn die_with_the_server() {
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
-/// Gives everything up that is not needed, and says what could be given up. `devices` are to be opened later.
-pub(crate) fn confine(devices: bool) -> String {
+/// What a worker needs later that one that is confined does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freedom {
+    /// Nothing.
+    None,
+    /// To open devices.
+    Devices,
+    /// To start FFmpeg.
+    Programs,
+}
+
+/// Gives everything up that is not needed, and says what could be given up.
+pub(crate) fn confine(freedom: Freedom) -> String {
     die_with_the_server();
-    if devices {
+    let why = match freedom {
+        Freedom::None => None,
+        Freedom::Devices => Some("not confined, since it may open devices"),
+        Freedom::Programs => Some("not confined, since it starts FFmpeg's program"),
+    };
+    if let Some(why) = why {
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-        return "not confined, since it may open devices".to_owned();
+        return why.to_owned();
     }
     let limits = [
         (Resource::Core, 0),

@@ -16,7 +16,7 @@
 //! | `lossless.rs` | JPEG files turned without being decoded |
 //! | `encode/` | JPEG; pictures not coded |
 //! | `h264/` | H.264, by whichever encoder works |
-//! | `program.rs` | all of it by the FFmpeg program instead |
+//! | `program/` | H.264 and H.265 by the FFmpeg program, where the libraries lack them |
 //! | `libav/` | FFmpeg's libraries, behind a C file |
 
 mod arguments;
@@ -43,10 +43,13 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 pub use self::serve::{WorkerError, able, serve};
 use crate::arguments::Arguments;
 use crate::camera::Camera;
+use crate::decode::Decoders;
+use crate::program::Program;
 
 /// The whole of the program `ocelli-codec`.
 pub fn run() -> ExitCode {
@@ -74,13 +77,13 @@ fn start() -> Result<(), WorkerError> {
     // Not the buffered ones of the standard library: whole messages are written.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    if let Some(program) = &arguments.ffmpeg {
-        confine::die_with_the_server();
-        return program::serve(program, input, output);
-    }
-    let mut camera = Camera::with(&arguments.encoders, &arguments.decoders)?;
+    confine::die_with_the_server();
+    let program = arguments.ffmpeg.as_deref().map(Program::ask).transpose()?.map(Arc::new);
+    let encoders = arguments.kinds(program.as_deref());
+    let devices = arguments.decoders.clone();
+    let decoders = Decoders { devices, program, program_first: arguments.ffmpeg_first };
+    let mut camera = Camera::with(&encoders, decoders)?;
     warm::up(&mut camera)?;
-    let words =
-        format!("{}; {}", confine::confine(arguments.needs_devices()), decode::StreamDecoder::library());
+    let words = format!("{}; {}", confine::confine(arguments.freedom()), camera.decoders().words());
     serve(&mut camera, &words, input, output)
 }

@@ -99,6 +99,22 @@ impl Outputs {
         self.list.retain(|state| state.id != id);
     }
 
+    /// Says something of all of them.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn warn<S: Sink>(&self, words: &str, sink: &mut S) -> Result<(), S::Error> {
+        self.list.iter().try_for_each(|state| sink.note(state.id, NoteKind::Warning, words))
+    }
+
+    /// Ends all of them: there are no pictures to be had.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn end_all<S: Sink>(&mut self, words: &str, sink: &mut S) -> Result<(), S::Error> {
+        self.list.drain(..).try_for_each(|state| sink.note(state.id, NoteKind::Ended, words))
+    }
+
     /// The least size of a picture of `source`, before it is turned, that is enough for all that is wanted. `None` if
     /// nothing is.
     pub fn least(&self, source: Size, wanted: impl Iterator<Item = (OutputId, bool)>) -> Option<Size> {

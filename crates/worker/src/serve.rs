@@ -9,9 +9,10 @@ use ocelli_media::Size;
 
 use crate::arguments::ArgumentError;
 use crate::camera::{Camera, Frame};
-use crate::decode::{DecodeError, StreamDecoder};
+use crate::decode::DecodeError;
 use crate::encode::Moment;
 use crate::outputs::Sink;
+use crate::program::ProgramError;
 
 /// Why a worker ended before its input did.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum WorkerError {
     /// It was started with arguments that it does not know.
     #[error(transparent)]
     Arguments(#[from] ArgumentError),
+    /// The FFmpeg program that it was started with is none.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// What the server sends is none of this protocol.
     #[error("from the server: {0}")]
     Protocol(#[from] ProtocolError),
@@ -32,7 +36,7 @@ pub enum WorkerError {
 
 /// What this worker decodes and encodes.
 pub fn able(camera: &Camera) -> Able {
-    let inputs: Vec<_> = [Input::Jpeg].into_iter().chain(StreamDecoder::inputs()).collect();
+    let inputs: Vec<_> = [Input::Jpeg].into_iter().chain(camera.decoders().inputs()).collect();
     Able::new(&inputs, &camera.codings())
 }
 

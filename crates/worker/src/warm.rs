@@ -7,7 +7,7 @@ use ocelli_codec::{Canvas, Encoder};
 use ocelli_media::{Size, Turn};
 
 use crate::camera::Camera;
-use crate::decode::{DecodeError, StreamDecoder};
+use crate::decode::DecodeError;
 
 /// Keyframes of 64x48, NAL units behind their lengths.
 const H264: &[u8] = include_bytes!("../testdata/keyframe.h264");
@@ -21,7 +21,7 @@ pub(crate) fn up(camera: &mut Camera) -> Result<(), DecodeError> {
     let jpeg = jpeg.map_err(|error| refused(error.to_string()))?;
     let wish = Wish { quality: None, sampling: None, most: Size { width: 24, height: 24 } };
     camera.recode(&jpeg, &wish).map_err(|error| refused(error.to_string()))?;
-    for input in [Input::Jpeg].into_iter().chain(StreamDecoder::inputs()) {
+    for input in [Input::Jpeg].into_iter().chain(camera.decoders().within()) {
         let mut picture = match input {
             Input::Jpeg => jpeg.to_vec(),
             Input::H264 => H264.to_vec(),

@@ -3,6 +3,7 @@
 //! [`JpegDecoder`] gives one picture for each file. A [`StreamDecoder`] of H.264 or H.265 is pushed access units and
 //! gives pictures when their order allows: all that are there are pulled before the next push.
 
+mod choice;
 mod device;
 mod jpeg;
 #[cfg(feature = "libav")]
@@ -14,6 +15,7 @@ mod openh264;
 
 use ocelli_codec::worker::protocol::Input;
 
+pub use self::choice::{Decoder, Decoders};
 pub use self::device::{Device, UnknownDevice};
 pub use self::jpeg::JpegDecoder;
 #[cfg(feature = "libav")]
@@ -45,6 +47,12 @@ pub enum DecodeError {
     /// Not a keyframe, and none has come that was whole.
     #[error("not a keyframe")]
     NeedsKeyframe,
+    /// The FFmpeg program is no more: why. Another is started at the next keyframe.
+    #[error("{0}")]
+    Program(String),
+    /// So it was again and again, without a picture between.
+    #[error("{0}")]
+    ProgramFails(String),
     /// No picture came of a keyframe.
     #[error("the keyframe gives no picture")]
     Nothing,

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::program::Named;
+
 /// Something that makes H.264.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -17,6 +19,8 @@ pub enum Kind {
     X264,
     /// The library OpenH264.
     Openh264,
+    /// One of the others, by the FFmpeg program.
+    Program(&'static Named),
 }
 
 /// A name that is no encoder's.
@@ -29,9 +33,13 @@ impl Kind {
     pub const USUAL: &[Self] =
         if cfg!(feature = "libav") { &[Self::X264, Self::Openh264] } else { &[Self::Openh264] };
 
+    /// What is tried of the FFmpeg program's where nobody has said anything.
+    pub const OF_PROGRAM: &[Self] = &[Self::X264, Self::Openh264];
+
     /// The name in a configuration.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Program(named) => named.kind.name(),
             Self::V4l2m2m => "v4l2m2m",
             Self::Nvenc => "nvenc",
             Self::X264 => "x264",
@@ -41,7 +49,16 @@ impl Kind {
 
     /// It needs to open devices.
     pub const fn is_hardware(self) -> bool {
-        matches!(self, Self::V4l2m2m | Self::Nvenc)
+        match self {
+            Self::V4l2m2m | Self::Nvenc => true,
+            Self::X264 | Self::Openh264 => false,
+            Self::Program(named) => named.kind.is_hardware(),
+        }
+    }
+
+    /// Whether it works is not tried before there is a picture for it.
+    pub(crate) const fn is_believed(self) -> bool {
+        self.is_hardware() || matches!(self, Self::Program(_))
     }
 
     /// Reads names between commas.
@@ -63,7 +80,8 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.name())?;
+        if matches!(self, Self::Program(_)) { f.write_str(" by FFmpeg's program") } else { Ok(()) }
     }
 }
 

@@ -21,6 +21,7 @@ mod kind;
 mod libav;
 #[cfg(feature = "openh264")]
 mod openh264;
+pub(crate) mod options;
 mod pace;
 mod settings;
 mod source;
@@ -39,6 +40,7 @@ use self::settings::{Plan, Spending};
 pub use self::source::Source;
 use self::units::Units;
 use crate::picture::Matrix;
+use crate::program;
 
 /// Pictures that a device may hold back. One that holds more gives none any more.
 const MOST_PENDING: usize = 16;
@@ -86,7 +88,7 @@ pub enum EncodeError {
 }
 
 /// A library that codes.
-trait Backend {
+pub(crate) trait Backend {
     /// Codes one picture of the plan's size, as a keyframe if `key` says so. `take` is given what has come out, in the
     /// byte stream format, with the ticks of its pictures: they count up, in intervals of the plan's rate.
     fn encode(&mut self, source: &Source<'_>, tick: i64, key: bool, take: Take<'_>) -> Result<(), String>;
@@ -98,7 +100,7 @@ trait Backend {
     fn finish(&mut self, take: Take<'_>) -> Result<(), String>;
 }
 
-type Take<'a> = &'a mut dyn FnMut(i64, &[u8]);
+pub(crate) type Take<'a> = &'a mut dyn FnMut(i64, &[u8]);
 
 type Opener = fn(Kind, &Plan) -> Result<Box<dyn Backend>, String>;
 
@@ -303,7 +305,8 @@ impl Output {
     }
 }
 
-/// Codes one small picture by the first of `kinds` that works, and says whether one did; a device is believed. Libraries
+/// Codes one small picture by the first of `kinds` that works, and says whether one did; a device, and what FFmpeg's program lists, is
+/// believed. Libraries
 /// look at the processor when they are first used, by files on some systems.
 pub fn works(kinds: &[Kind]) -> bool {
     let samples = [128; 64 * 48];
@@ -315,7 +318,7 @@ pub fn works(kinds: &[Kind]) -> bool {
         range: Range::Limited,
         matrix: Matrix::Bt601,
     };
-    let software: Vec<_> = kinds.iter().copied().filter(|kind| !kind.is_hardware()).collect();
+    let software: Vec<_> = kinds.iter().copied().filter(|kind| !kind.is_believed()).collect();
     let settings = Settings { bit_rate_kbps: 0, quality: 0, rate: 0, key_every_ms: 0 };
     let stamp = Stamp { number: 0, time_us: 0 };
     let coded = Encoder::new(&software, settings).encode(&source, stamp, true, &mut |_| ());
@@ -324,6 +327,7 @@ pub fn works(kinds: &[Kind]) -> bool {
 
 fn open(kind: Kind, plan: &Plan) -> Result<Box<dyn Backend>, String> {
     match kind {
+        Kind::Program(named) => Ok(Box::new(program::Encoder::open(named, plan)?)),
         #[cfg(feature = "openh264")]
         Kind::Openh264 => Ok(Box::new(openh264::Openh264::open(plan)?)),
         #[cfg(feature = "libav")]

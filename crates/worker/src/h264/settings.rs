@@ -27,20 +27,20 @@ const BIT_RATES: (u64, u64) = (16_000, 200_000_000);
 
 /// Everything that a library is told when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// What is coded: even sides.
-    pub(super) size: Size,
+    pub(crate) size: Size,
     /// Pictures in 1000 s: the unit of a picture's time.
-    pub(super) rate: u32,
+    pub(crate) rate: u32,
     /// What luma and colour are made of.
-    pub(super) matrix: Matrix,
+    pub(crate) matrix: Matrix,
     /// How many bits are spent.
-    pub(super) spending: Spending,
+    pub(crate) spending: Spending,
 }
 
 /// How many bits are spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Spending {
+pub(crate) enum Spending {
     /// So many a second, and never more in any half second than belong to it.
     BitRate(u64),
     /// As many as a constant quality takes, but not more than `most` a second.

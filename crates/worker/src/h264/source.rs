@@ -57,7 +57,7 @@ impl Source<'_> {
 
     /// Writes the picture of [`Source::coded_size`] into planes Y, Cb and Cr of 4:2:0. The source must be
     /// [whole](Source::is_whole).
-    pub(super) fn write(&self, planes: [&mut [u8]; 3], strides: [usize; 3]) {
+    pub(crate) fn write(&self, planes: [&mut [u8]; 3], strides: [usize; 3]) {
         let Size { width, height } = self.coded_size();
         let (width, height) = (usize::from(width), usize::from(height));
         let [luma, blue, red] = planes;

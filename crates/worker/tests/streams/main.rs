@@ -5,7 +5,6 @@
 
 mod clips;
 mod damage;
-mod program;
 
 use std::convert::Infallible;
 

@@ -70,7 +70,7 @@ impl Encoder {
         rate: u32,
         matrix: Matrix,
         rates: &Rates,
-        options: &[(&CStr, CString)],
+        options: &[(CString, CString)],
     ) -> Result<Self, String> {
         let mut raw = ptr::null_mut();
         let pairs = options.iter().flat_map(|(name, value)| [name.as_ptr(), value.as_ptr()]);

@@ -4,14 +4,11 @@
 
 mod ffi;
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CString, c_int};
 
-use self::ffi::{Encoder, Rates};
+use self::ffi::Encoder;
 use super::settings::{Plan, Spending};
-use super::{Backend, Kind, Source, Take};
-
-/// Slower ones are only a little better at the same bit rate: see docs/benchmarks.md.
-const X264_PRESET: &CStr = c"superfast";
+use super::{Backend, Kind, Source, Take, options};
 
 /// An open encoder.
 pub(super) struct Libav {
@@ -21,20 +18,13 @@ pub(super) struct Libav {
 
 impl Libav {
     pub(super) fn open(kind: Kind, plan: &Plan) -> Result<Self, String> {
-        let name = match kind {
-            Kind::V4l2m2m => c"h264_v4l2m2m",
-            Kind::Nvenc => c"h264_nvenc",
-            Kind::X264 => c"libx264",
-            Kind::Openh264 => c"libopenh264",
-        };
-        let encoder = Encoder::open(
-            name,
-            plan.size,
-            plan.rate,
-            plan.matrix,
-            &rates(kind, plan.spending),
-            &options(kind, plan),
-        )?;
+        let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
+        let name = text(options::name(kind).ok_or("not part of a library")?)?;
+        let options = options::options(kind, plan).into_iter();
+        let options = options.map(|(name, value)| Ok((text(name)?, text(&value)?)));
+        let options = options.collect::<Result<Vec<_>, String>>()?;
+        let rates = rates(kind, plan.spending);
+        let encoder = Encoder::open(&name, plan.size, plan.rate, plan.matrix, &rates, &options)?;
         Ok(Self { kind, encoder })
     }
 
@@ -79,52 +69,8 @@ impl Backend for Libav {
     }
 }
 
-fn rates(kind: Kind, spending: Spending) -> Rates {
-    let signed = |bits: u64| i64::try_from(bits).unwrap_or(i64::MAX);
-    // No picture may take longer to send than half a second at the bit rate, or viewers behind a network of just that
-    // rate would see it so much later.
-    let (bit_rate, most, buffer, rate_factor) = match spending {
-        Spending::BitRate(bits) => (bits, bits, bits / 2, -1.0),
-        Spending::Quality { rate_factor, most, .. } if kind == Kind::X264 => (0, most, most, rate_factor),
-        Spending::Quality { typical, most, .. } => (typical, most, most, -1.0),
-    };
-    Rates {
-        bit_rate: signed(bit_rate),
-        most_bit_rate: signed(most),
-        buffer_bits: c_int::try_from(buffer).unwrap_or(c_int::MAX),
-        rate_factor,
-    }
-}
-
-/// Names and values as `ffmpeg -h encoder=NAME` explains them.
-fn options(kind: Kind, plan: &Plan) -> Vec<(&'static CStr, CString)> {
-    let all: &[(&CStr, &CStr)] = match kind {
-        Kind::X264 => &[
-            (c"preset", X264_PRESET),
-            (c"tune", c"zerolatency"),
-            (c"profile", c"baseline"),
-            (c"forced-idr", c"1"),
-            // Keyframes are asked for, never made because a scene changes: the bit rate is held better so.
-            (c"x264-params", c"keyint=infinite:scenecut=0"),
-        ],
-        Kind::Openh264 => &[(c"profile", c"constrained_baseline"), (c"allow_skip_frames", c"0")],
-        // Constrained baseline, as FF_PROFILE_H264_CONSTRAINED_BASELINE has it.
-        Kind::V4l2m2m => &[(c"profile", c"578")],
-        Kind::Nvenc => &[
-            (c"preset", c"p2"),
-            (c"tune", c"ull"),
-            (c"profile", c"baseline"),
-            (c"rc", c"cbr"),
-            (c"zerolatency", c"1"),
-            (c"delay", c"0"),
-            (c"forced-idr", c"1"),
-        ],
-    };
-    let mut options: Vec<_> = all.iter().map(|(name, value)| (*name, CString::from(*value))).collect();
-    if kind.is_hardware() {
-        // A device makes keyframes by itself too: each ten seconds, since they are asked for before.
-        let pictures = CString::new((plan.rate / 100).max(10).to_string());
-        options.extend(pictures.map(|pictures| (c"g", pictures)));
-    }
-    options
+fn rates(kind: Kind, spending: Spending) -> ffi::Rates {
+    let options::Rates { bit_rate, most_bit_rate, buffer_bits, rate_factor } = options::rates(kind, spending);
+    let buffer_bits = c_int::try_from(buffer_bits).unwrap_or(c_int::MAX);
+    ffi::Rates { bit_rate, most_bit_rate, buffer_bits, rate_factor }
 }
