@@ -143,7 +143,8 @@ fn start(config: &Config) -> Arc<App> {
         lowest: camera.pixels.lowest,
         decoders: camera.pixels.decoders.clone(),
         h264_encoders: camera.pixels.encoders.clone(),
-        ffmpeg: if camera.pixels.by_ffmpeg { config.ffmpeg.file() } else { None },
+        ffmpeg: config.ffmpeg.clone(),
+        ffmpeg_first: camera.pixels.by_ffmpeg,
         quality: camera.options.quality,
         on_lost: camera.on_lost,
     };

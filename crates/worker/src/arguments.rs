@@ -46,8 +46,7 @@ impl Arguments {
     /// # Errors
     /// Something in it is not understood.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, ArgumentError> {
-        let mut read =
-            Self { encoders: Vec::new(), decoders: Vec::new(), ffmpeg: None, ffmpeg_first: false };
+        let mut read = Self { encoders: Vec::new(), decoders: Vec::new(), ffmpeg: None, ffmpeg_first: false };
         arguments.next();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -72,7 +71,8 @@ impl Arguments {
 
     /// The encoders of H.264 in the order in which they are tried: the libraries', and those of `program` behind them or before.
     pub(crate) fn kinds(&self, program: Option<&Program>) -> Vec<Kind> {
-        let or = |usual: &[Kind]| if self.encoders.is_empty() { usual.to_vec() } else { self.encoders.clone() };
+        let or =
+            |usual: &[Kind]| if self.encoders.is_empty() { usual.to_vec() } else { self.encoders.clone() };
         let libraries = or(Kind::USUAL);
         let programs = program.map_or_else(Vec::new, |program| program.encoders(&or(Kind::OF_PROGRAM)));
         if self.ffmpeg_first { [programs, libraries].concat() } else { [libraries, programs].concat() }

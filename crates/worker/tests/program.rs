@@ -77,7 +77,8 @@ impl Scene {
     fn new(program: &Path, input: Input) -> Self {
         let program = Program::ask(program).unwrap();
         let kinds = program.encoders(Kind::OF_PROGRAM);
-        let decoders = Decoders { program: Some(Arc::new(program)), program_first: true, ..Decoders::default() };
+        let decoders =
+            Decoders { program: Some(Arc::new(program)), program_first: true, ..Decoders::default() };
         let mut camera = Camera::with(&kinds, decoders).unwrap();
         camera.set_input(input);
         Self { camera, given: Given::default(), number: 0 }
@@ -219,7 +220,8 @@ fn one_decoder_serves_all_outputs_and_each_picture_comes_before_the_next_is_give
 #[test]
 fn jpegs_become_h264_with_a_keyframe_when_one_is_wanted() {
     let units = jpegs("320x180", "50");
-    let output = Output { keyframe_ms: 60_000, rate_mhz: 25_000, width: Some(160), ..Output::new(Coding::H264) };
+    let output =
+        Output { keyframe_ms: 60_000, rate_mhz: 25_000, width: Some(160), ..Output::new(Coding::H264) };
     let mut scene = Scene::new(&installed(), Input::Jpeg).output(H264, output);
     for (place, unit) in units.iter().enumerate() {
         scene.give(unit, &[(H264, place == 20 || place == 33)]);
@@ -327,7 +329,8 @@ fn one_that_is_slow_for_a_while_loses_nothing() {
 
 #[test]
 fn another_size_and_a_clock_that_is_set_back_are_followed() {
-    let (first, second) = (clip(Codec::H264, "320x180", 20, KEYFRAMES), clip(Codec::H264, "240x180", 20, KEYFRAMES));
+    let (first, second) =
+        (clip(Codec::H264, "320x180", 20, KEYFRAMES), clip(Codec::H264, "240x180", 20, KEYFRAMES));
     let mut scene = Scene::new(&installed(), Input::H264).output(JPEG, jpeg(None));
     scene.give_all(&first.units, &[JPEG]);
     scene.give_all(&second.units, &[JPEG]);
@@ -350,7 +353,8 @@ fn programs_that_give_no_pictures_end_all_outputs_in_words() {
         ("kill -SEGV $$", "signal: 11"),
     ] {
         let (_directory, program) = script(lines);
-        let mut scene = Scene::new(&program, Input::H264).output(JPEG, jpeg(None)).output(SMALL, jpeg(Some(32)));
+        let mut scene =
+            Scene::new(&program, Input::H264).output(JPEG, jpeg(None)).output(SMALL, jpeg(Some(32)));
         let units = if words == "hangs" { &clip.units[..40] } else { &clip.units[..] };
         scene.give_all(units, &[JPEG, SMALL]);
         let said = scene.given.notes.iter().map(|(_, words)| words).collect::<Vec<_>>();
@@ -363,7 +367,9 @@ fn programs_that_give_no_pictures_end_all_outputs_in_words() {
 
 #[test]
 fn what_is_no_ffmpeg_is_said() {
-    for (program, words) in [("/no/such/ffmpeg", "could not be asked"), ("/bin/false", "does not list its codecs")] {
+    for (program, words) in
+        [("/no/such/ffmpeg", "could not be asked"), ("/bin/false", "does not list its codecs")]
+    {
         let error = Program::ask(Path::new(program)).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains(program), "{error}");
     }
@@ -390,4 +396,3 @@ fn jpegs(size: &str, frames: &str) -> Vec<Unit> {
     };
     starts.windows(2).enumerate().map(unit).collect()
 }
-

@@ -88,6 +88,11 @@ impl Program {
         Self { path, enabled, extra_args, version: OnceCell::new() }
     }
 
+    /// It may be used.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// More words for it, which its owner wants.
     pub(crate) fn extra_args(&self) -> &[String] {
         &self.extra_args

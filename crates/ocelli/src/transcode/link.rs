@@ -7,6 +7,7 @@ use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use super::pipes::{Head, Incoming, Outgoing};
 use super::process::Process;
 use super::restarts::Restarts;
 use super::{Failure, PROGRAM};
+use crate::ffmpeg::Program;
 
 /// How long a worker may take to say hello, and be silent while it is asked something. A 4K picture takes a fast machine
 /// 50 ms; a small Pi twenty times as long.
@@ -59,6 +61,8 @@ pub(crate) struct Link {
     camera: StreamName,
     program: Option<PathBuf>,
     arguments: Vec<String>,
+    /// The FFmpeg that the worker is to use: it is asked for its version before.
+    ffmpeg: Option<Arc<Program>>,
     restarts: Restarts,
     /// Why it was lost last, while it is not tried again.
     failure: Option<Failure>,
@@ -67,6 +71,8 @@ pub(crate) struct Link {
 
 enum State {
     None,
+    /// FFmpeg is asked for its version.
+    Asking(BoxFuture<'static, Result<(), Failure>>),
     Running(Box<Running>),
     /// Lost, and asked for its last words.
     Ending(BoxFuture<'static, Failure>),
@@ -85,9 +91,16 @@ struct Running {
 }
 
 impl Link {
-    /// No worker yet. Without a program there never is one. `arguments` follow the camera's name.
-    pub(crate) fn new(camera: StreamName, program: Option<PathBuf>, arguments: Vec<String>) -> Self {
-        Self { camera, program, arguments, restarts: Restarts::default(), failure: None, state: State::None }
+    /// No worker yet. Without a program there never is one. `arguments` follow the camera's name; a worker that is to use `ffmpeg` is
+    /// started only if that can be used.
+    pub(crate) fn new(
+        camera: StreamName,
+        program: Option<PathBuf>,
+        arguments: Vec<String>,
+        ffmpeg: Option<Arc<Program>>,
+    ) -> Self {
+        let restarts = Restarts::default();
+        Self { camera, program, arguments, ffmpeg, restarts, failure: None, state: State::None }
     }
 
     /// Has a worker started, if there is none and it may be tried. Whether one was.
@@ -103,29 +116,36 @@ impl Link {
             return Err(failure.clone());
         }
         self.restarts.started(now);
+        match self.ffmpeg.clone() {
+            Some(ffmpeg) => {
+                self.state = State::Asking(Box::pin(async move {
+                    let asked = ffmpeg.version().await;
+                    let words = |error| Failure::Unavailable(format!("{} {error}", ffmpeg.name()).into());
+                    asked.map(|_| ()).map_err(words)
+                }));
+            }
+            None => self.spawn()?,
+        }
+        Ok(true)
+    }
+
+    fn spawn(&mut self) -> Result<(), Failure> {
         let spawned = match &self.program {
             Some(program) => Process::spawn(program, &self.camera, &self.arguments),
             None => Err(Failure::Unavailable("the program's own directory is not known".into())),
         };
-        match spawned {
-            Ok(process) => {
-                let due = now + PATIENCE;
-                self.state = State::Running(Box::new(Running {
-                    process,
-                    incoming: Incoming::default(),
-                    outgoing: Outgoing::default(),
-                    is_greeted: false,
-                    owed: 1,
-                    due,
-                    timer: Box::pin(sleep_until(due)),
-                }));
-                Ok(true)
-            }
-            Err(failure) => {
-                self.note(&failure);
-                Err(failure)
-            }
-        }
+        let process = spawned.inspect_err(|failure| self.note(failure))?;
+        let due = Instant::now() + PATIENCE;
+        self.state = State::Running(Box::new(Running {
+            process,
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
+            is_greeted: false,
+            owed: 1,
+            due,
+            timer: Box::pin(sleep_until(due)),
+        }));
+        Ok(())
     }
 
     /// It has said hello and can be asked.
@@ -168,6 +188,14 @@ impl Link {
         loop {
             match &mut self.state {
                 State::None => pending().await,
+                State::Asking(asking) => {
+                    let asked = asking.await;
+                    self.state = State::None;
+                    let usable = asked.inspect_err(|failure| self.note(failure));
+                    if let Err(failure) = usable.and_then(|()| self.spawn()) {
+                        return Event::Lost(failure);
+                    }
+                }
                 State::Ending(ending) => {
                     let failure = ending.await;
                     self.state = State::None;

@@ -36,9 +36,7 @@ impl Process {
         command.arg(camera.as_str()).args(arguments).env_clear().process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Failure::Unavailable(
-                format!("the program {} is missing: install it beside `ocelli`", program.display()).into(),
-            ),
+            io::ErrorKind::NotFound => Failure::Unavailable(missing(program).into()),
             _ => Failure::Unavailable(
                 format!("the program {} cannot be started: {error}", program.display()).into(),
             ),
@@ -78,4 +76,12 @@ impl Process {
         let words = if lines.is_empty() { String::new() } else { format!(": {lines}") };
         format!("`{PROGRAM}` {how}{words}")
     }
+}
+
+/// There is nothing in its place: it starts FFmpeg, too.
+fn missing(program: &Path) -> String {
+    format!(
+        "the program {} is missing: install it beside `ocelli`, with which it is built and released",
+        program.display()
+    )
 }

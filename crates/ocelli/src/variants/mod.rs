@@ -18,6 +18,7 @@ mod grid;
 mod intake;
 mod limits;
 mod lowering;
+mod means;
 mod notices;
 mod orders;
 mod output;
@@ -50,6 +51,7 @@ use variant::{Hold, Variant};
 pub use variant::{Lowered, Missed, VariantStats};
 pub use watcher::{Heard, Receipts, Watcher};
 
+use crate::ffmpeg::Program;
 use crate::transcode::{Failure, PROGRAM};
 
 /// What holds for a camera's variants.
@@ -72,8 +74,10 @@ pub struct Rules {
     pub decoders: Vec<String>,
     /// What encodes H.264, by the worker's names for it, in the order in which it is tried; none: the worker's own.
     pub h264_encoders: Vec<String>,
-    /// The FFmpeg program that does it all in the worker's stead.
-    pub ffmpeg: Option<PathBuf>,
+    /// The FFmpeg program that decodes and encodes what the worker's libraries cannot.
+    pub ffmpeg: Arc<Program>,
+    /// It does so with all that it can.
+    pub ffmpeg_first: bool,
 }
 
 impl Default for Rules {
@@ -87,7 +91,8 @@ impl Default for Rules {
             lowest: None,
             decoders: Vec::new(),
             h264_encoders: Vec::new(),
-            ffmpeg: None,
+            ffmpeg: Arc::new(Program::new("ffmpeg".to_owned(), false, Vec::new())),
+            ffmpeg_first: false,
         }
     }
 }

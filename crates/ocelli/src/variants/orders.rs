@@ -18,11 +18,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::limits::Place;
+use super::means::Means;
 use super::shape::Shape;
 use super::task::fault::WORDS;
 use super::variant::{Hold, Totals, Variant};
 use super::{Rules, Unshaped, task};
-use crate::transcode::{Failure, LOOK_AGAIN, PROGRAM};
+use crate::transcode::{Failure, LOOK_AGAIN};
 
 /// Pictures of one camera, of each kind (for RTP, and stills), that may wait for its worker: one of each way in which it is
 /// wanted, and no user asks for so many.
@@ -41,7 +42,7 @@ pub(super) struct Shared {
     pub(super) numbers: Numbers,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Orders {
     pub(super) jobs: VecDeque<Job>,
     pub(super) begun: Vec<Arc<Variant>>,
@@ -56,8 +57,8 @@ pub(super) struct Orders {
     pub(super) cause: Option<Arc<str>>,
     /// Why there is no worker until somebody changes something.
     unavailable: Option<(Instant, Arc<str>)>,
-    /// What the last worker could do.
-    able: Option<Able>,
+    /// By what the worker decodes and encodes.
+    pub(super) means: Means,
     /// Why there is no worker, while one is wanted and there is none.
     pub(super) away: Option<Arc<str>>,
     /// The worker's number in the system.
@@ -131,9 +132,9 @@ impl Shared {
         Self {
             camera,
             status,
+            orders: Mutex::new(Orders::new(Means::new(rules.ffmpeg.clone(), rules.ffmpeg_first))),
             rules,
             program,
-            orders: Mutex::default(),
             wake: Notify::new(),
             numbers: Numbers::default(),
         }
@@ -201,12 +202,8 @@ impl Shared {
         if let Some(words) = orders.unavailable() {
             return Err(impossible(words));
         }
-        if let Some(input) = Input::of_codec(track.codec).filter(|input| !orders.may_decode(*input)) {
-            return Err(impossible(&no_decoder(input)));
-        }
-        if orders.able.is_some_and(|able| !able.encodes(coding)) {
-            return Err(impossible(&format!("`{PROGRAM}` was built without an encoder of {coding}")));
-        }
+        let decodes = Input::of_codec(track.codec).map_or(Ok(()), |input| orders.means.decodes(input));
+        decodes.and_then(|()| orders.means.encodes(coding)).map_err(|why| impossible(&why))?;
         let most = self.rules.per_camera;
         if orders.living.iter().filter(|(living, has_place)| *has_place && *living != id).count() >= most {
             return Err(Unshaped::TooMany { limit: "variants_per_camera", most });
@@ -229,6 +226,24 @@ impl Shared {
 }
 
 impl Orders {
+    fn new(means: Means) -> Self {
+        Self {
+            jobs: VecDeque::new(),
+            begun: Vec::new(),
+            ended: Vec::new(),
+            variants: HashMap::new(),
+            living: Vec::new(),
+            last_id: 0,
+            task: None,
+            stopped: false,
+            cause: None,
+            unavailable: None,
+            means,
+            away: None,
+            process: None,
+        }
+    }
+
     /// There is no worker until somebody changes something.
     pub(super) fn set_unavailable(&mut self, words: Arc<str>) {
         self.unavailable = Some((Instant::now(), words));
@@ -240,14 +255,9 @@ impl Orders {
         (since.elapsed() < LOOK_AGAIN).then_some(words)
     }
 
-    /// The last worker could decode it, as far as there was one.
-    pub(super) fn may_decode(&self, input: Input) -> bool {
-        self.able.is_none_or(|able| able.decodes(input))
-    }
-
     /// There is a worker, which can do this.
     pub(super) fn set_able(&mut self, able: Able) {
-        self.able = Some(able);
+        self.means.set_able(able);
         self.unavailable = None;
         self.away = None;
     }
@@ -305,9 +315,4 @@ impl Orders {
             }
         }
     }
-}
-
-/// Why nothing is made of what is coded so.
-pub(super) fn no_decoder(input: Input) -> String {
-    format!("`{PROGRAM}` was built without a decoder of {input}")
 }

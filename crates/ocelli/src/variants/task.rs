@@ -23,7 +23,7 @@ use self::jobs::Jobs;
 use super::Rules;
 use super::notices::{self, Away, Notices};
 use super::orders::{Made, Shared};
-use super::output::is_sound;
+use super::output::{Output, is_sound};
 use crate::transcode::{Event, Failure, Head, Link};
 
 /// How long a worker is kept after its last use: as long as a camera without viewers.
@@ -46,6 +46,10 @@ async fn work(shared: Arc<Shared>) {
 struct Task {
     shared: Arc<Shared>,
     link: Link,
+    /// The worker that there is has said hello.
+    has_greeted: bool,
+    /// It has been given frames.
+    has_frames: bool,
     /// What the worker owes an answer for, in the order in which it was asked.
     asked: VecDeque<Asked>,
     jobs: Jobs,
@@ -76,7 +80,9 @@ impl Task {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            link: Link::new(name.clone(), shared.program.clone(), arguments(&shared.rules)),
+            link: link(&shared),
+            has_greeted: false,
+            has_frames: false,
             asked: VecDeque::new(),
             jobs: Jobs::default(),
             feed: Feed::new(shared.clone()),
@@ -139,6 +145,9 @@ impl Task {
             }
             return;
         }
+        if self.lacks_codec() {
+            return;
+        }
         while let Some((number, head, picture)) = self.jobs.next(&mut self.number) {
             self.asked.push_back(Asked::Job(number));
             self.link.send(head, picture, true);
@@ -147,9 +156,42 @@ impl Task {
             self.link.send(Head::Other(head), Bytes::new(), false);
         }
         while let Some((number, wanted, head, picture)) = self.feed.next(&mut self.number) {
+            self.has_frames = true;
             self.asked.push_back(Asked::Frame { number, wanted });
             self.link.send(head, picture, true);
         }
+    }
+
+    /// Whether the worker is asked nothing any more, since it lacks what another may have that uses FFmpeg's program. That one takes its
+    /// place once it has answered all.
+    fn lacks_codec(&mut self) -> bool {
+        let inputs = self.feed.input_codec().into_iter().chain(self.jobs.inputs());
+        let codings = self.feed.outputs.iter().filter_map(Output::coding);
+        let Some(why) = self.shared.orders().means.lacks(inputs, codings) else { return false };
+        if self.asked.is_empty() {
+            tracing::info!(camera = %self.shared.camera.name(), "{why}: FFmpeg's program does it");
+            self.shared.orders().means.take_program();
+            self.change_worker();
+        }
+        true
+    }
+
+    /// Has another worker started in the place of the one there is, which owes nothing.
+    fn change_worker(&mut self) {
+        self.link = link(&self.shared);
+        if std::mem::take(&mut self.has_frames) {
+            self.feed.lost();
+        }
+    }
+
+    /// The worker that was to use FFmpeg's program cannot: whether one that does not is to do what it can.
+    fn goes_on_without_program(&mut self, failure: &Failure) -> bool {
+        if self.has_greeted || !self.shared.orders().means.without_program(failure.to_string().into()) {
+            return false;
+        }
+        tracing::warn!(camera = %self.shared.camera.name(), "FFmpeg's program does not do it: {failure}");
+        self.change_worker();
+        true
     }
 
     fn have_worker(&mut self) {
@@ -176,7 +218,9 @@ impl Task {
                     self.link.disbelieve(why);
                 }
             }
+            Event::Lost(failure) if self.goes_on_without_program(&failure) => {}
             Event::Lost(failure) => {
+                (self.has_greeted, self.has_frames) = (false, false);
                 self.shared.numbers.lost.fetch_add(1, Ordering::Relaxed);
                 self.shared.orders().process = None;
                 self.asked.clear();
@@ -188,7 +232,12 @@ impl Task {
 
     fn greet(&mut self, hello: &Hello) {
         tracing::debug!(camera = %self.shared.camera.name(), "a worker is there ({})", hello.words);
-        self.shared.orders().set_able(hello.able);
+        {
+            let mut orders = self.shared.orders();
+            orders.set_able(hello.able);
+            orders.process = self.link.process_id();
+        }
+        (self.has_greeted, self.has_frames) = (true, false);
         if self.away.take().is_some() {
             tracing::info!(camera = %self.shared.camera.name(), "pictures are decoded again");
         }
@@ -279,11 +328,16 @@ impl Task {
     }
 }
 
-/// What the worker is told when it is started, besides the camera's name.
+/// The way to a worker that uses what is to be used now.
+fn link(shared: &Shared) -> Link {
+    let orders = shared.orders();
+    let arguments = [arguments(&shared.rules), orders.means.arguments()].concat();
+    let ffmpeg = orders.means.program().cloned();
+    Link::new(shared.camera.name().clone(), shared.program.clone(), arguments, ffmpeg)
+}
+
+/// What the worker is told when it is started, besides the camera's name and what it may use.
 fn arguments(rules: &Rules) -> Vec<String> {
-    if let Some(ffmpeg) = &rules.ffmpeg {
-        return vec!["--ffmpeg".to_owned(), ffmpeg.display().to_string()];
-    }
     let named = [("--decoders", &rules.decoders), ("--encoders", &rules.h264_encoders)];
     let named = named.into_iter().filter(|(_, names)| !names.is_empty());
     named.flat_map(|(argument, names)| [argument.to_owned(), names.join(",")]).collect()

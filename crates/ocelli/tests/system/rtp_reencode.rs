@@ -255,7 +255,9 @@ fn a_worker_that_is_missing_or_of_another_version_is_named() {
             push_of(&server, "cam")["dropped_by_reason"]["refused"].as_u64() > Some(5)
         });
         let cause = match hello {
-            None => format!("the program {beside}/ocelli-codec is missing: install it beside `ocelli`"),
+            None => format!(
+                "the program {beside}/ocelli-codec is missing: install it beside `ocelli`, with which it is built and released"
+            ),
             Some(_) => "`ocelli-codec` is version 0.0.9 and this program".to_owned(),
         };
         let push = push_of(&server, "cam");

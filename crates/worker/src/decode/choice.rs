@@ -47,7 +47,8 @@ impl Decoders {
 
     /// By what streams are decoded, in words.
     pub fn words(&self) -> String {
-        let by_program = [Input::H264, Input::H265].into_iter().filter(|input| self.program_for(*input).is_some());
+        let by_program =
+            [Input::H264, Input::H265].into_iter().filter(|input| self.program_for(*input).is_some());
         let by_program: Vec<_> = by_program.map(|input| input.to_string()).collect();
         match &by_program[..] {
             [] => StreamDecoder::library(),

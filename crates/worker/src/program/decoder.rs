@@ -145,7 +145,11 @@ impl Decoder {
     /// The error that one is no more, which `has_made` pictures.
     fn ended(&mut self, has_made: bool, words: String) -> DecodeError {
         self.failed = if has_made { 0 } else { self.failed + 1 };
-        if self.failed >= MOST_FAILED { DecodeError::ProgramFails(words) } else { DecodeError::Program(words) }
+        if self.failed >= MOST_FAILED {
+            DecodeError::ProgramFails(words)
+        } else {
+            DecodeError::Program(words)
+        }
     }
 
     /// The picture that was taken last.

@@ -100,7 +100,8 @@ impl Process {
     /// # Errors
     /// None comes any more: why.
     pub(super) fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Picture>, String> {
-        let left = deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let left =
+            deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
         let next = if left.is_zero() {
             self.pictures.try_recv().map_err(|error| error == TryRecvError::Disconnected)
         } else {

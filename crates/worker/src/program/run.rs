@@ -112,8 +112,7 @@ impl<T> Run<T> {
         self.process.end_input();
         let deadline = Instant::now() + ONLY_PATIENCE;
         let picture = self.process.next(Some(deadline))?;
-        picture.ok_or_else(|| {
-            format!("FFmpeg's program gives no picture within {} s", ONLY_PATIENCE.as_secs())
-        })
+        picture
+            .ok_or_else(|| format!("FFmpeg's program gives no picture within {} s", ONLY_PATIENCE.as_secs()))
     }
 }

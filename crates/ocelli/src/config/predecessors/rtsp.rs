@@ -1,8 +1,8 @@
 //! The file of the RTSP-to-browser server: `[server]`, `[rtsp]`, `[transcoding]`, `[ffmpeg]`, `[performance]`.
 //!
 //! Its one camera is called `camera`. `[transcoding]` says what its viewers get who ask for nothing else; it is made here, by the
-//! worker. Where `[ffmpeg]` has words of its own for FFmpeg (`extra_args`), and FFmpeg is installed, that is what reads the camera and
-//! turns it into MJPEG.
+//! worker, which has FFmpeg decode and encode where the file itself says `enabled = true` and FFmpeg is installed. Where `[ffmpeg]` has
+//! words of its own for FFmpeg (`extra_args`), that is what reads the camera and turns it into MJPEG.
 
 use std::time::Duration;
 
@@ -81,6 +81,7 @@ pub(super) fn read(
             fps: transcoding.known_integer::<u32>("framerate").and_then(|fps| Fps::new(fps.into())),
             ..Shape::default()
         };
+        camera.pixels.by_ffmpeg = wants_ffmpeg(ffmpeg, reader, around);
     }
     if let Some(limit) = transcoding.known_integer("max_latency_ms") {
         // Without a bound the longest that there is.
@@ -88,6 +89,20 @@ pub(super) fn read(
         camera.pixels.max_latency = limit.clamp(LEAST_LATENCY, LONGEST_LATENCY);
     }
     config.cameras.push(camera);
+}
+
+/// Whether the file itself asks for FFmpeg, and there is one. Without it the worker does the same.
+fn wants_ffmpeg(ffmpeg: &Section, reader: &mut Reader<'_>, around: Surroundings<'_>) -> bool {
+    let program = ffmpeg.text("path").map_or("ffmpeg", |text| text.text.as_str());
+    let Some(place) = ffmpeg.place_of("enabled").filter(|_| ffmpeg.flag("enabled")) else { return false };
+    let is_there = around.machine.has_program(program);
+    if !is_there {
+        reader.warn(
+            Some(place),
+            "ffmpeg.enabled: FFmpeg is not installed, and the worker decodes and encodes without it",
+        );
+    }
+    is_there
 }
 
 /// What players by RTSP get: the camera's own codec unless another is named. Browsers get MJPEG, whatever it is.

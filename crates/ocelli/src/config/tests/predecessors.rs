@@ -169,6 +169,12 @@ fn the_rtsp_servers_formats_and_bounds_are_read() {
     assert_eq!(h264.cameras[0].source.scheme(), "rtsp", "FFmpeg is not asked where nothing is said to it");
     assert_eq!(h264.cameras[0].pixels.shape.codec, Some(Codec::H264));
     assert_eq!(h264.cameras[0].pixels.max_latency, Duration::from_secs(60));
+    assert!(h264.cameras[0].pixels.by_ffmpeg, "but where it is enabled, it decodes and encodes");
+    let silent =
+        loaded("[rtsp]\nurl = \"rtsp://h/s\"\n[transcoding]\nquality = 50\n[ffmpeg]\npath = \"ffmpeg\"\n");
+    assert!(!silent.cameras[0].pixels.by_ffmpeg, "nobody has said that it should");
+    let absent = loaded("[rtsp]\nurl = \"rtsp://h/s\"\n[ffmpeg]\nenabled = true\npath = \"/opt/ffmpeg\"\n");
+    assert!(!absent.cameras[0].pixels.by_ffmpeg && absent.warnings[0].text.contains("not installed"));
     let raw = with("output_format = \"raw\"");
     assert!(raw.warnings[0].text.contains("raw pictures to browsers"), "{:?}", raw.warnings);
     let odd = with("output_format = \"vp9\"\nresolution = \"big\"\nmax_latency_ms = 1");

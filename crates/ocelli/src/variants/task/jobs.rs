@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use ocelli_codec::worker::protocol::Request;
+use ocelli_codec::worker::protocol::{Input, Request};
 
 use super::super::orders::{Job, Made, Shared, What, is_same, overtaken};
 use crate::transcode::{Failure, Head};
@@ -55,6 +55,14 @@ impl Jobs {
                 answer(oldest, &Err(Failure::Overtaken), shared);
             }
         }
+    }
+
+    /// What has to be decoded for those that wait.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = Input> {
+        self.waiting.iter().map(|job| match job.what {
+            What::Recode(_) => Input::Jpeg,
+            What::Still(still) => still.input,
+        })
     }
 
     /// What the worker is to be asked next: its number, and the message.

@@ -23,7 +23,7 @@ async fn failure(recoder: &Pixels) -> Failure {
 async fn a_program_that_is_not_there_is_named_and_looked_for_again_later() {
     let path = PathBuf::from("/no/such/ocelli-codec");
     let recoder = pixels(path);
-    let words = "the program /no/such/ocelli-codec is missing: install it beside `ocelli`";
+    let words = "the program /no/such/ocelli-codec is missing: install it beside `ocelli`, with which it is built and released";
     for _ in 0..3 {
         assert_eq!(failure(&recoder).await, Failure::Unavailable(words.into()));
     }

@@ -119,7 +119,7 @@ async fn what_the_worker_does_not_decode_is_refused_in_words() {
     scene.give("key", true);
     let ended = timeout(SOON, reader.subscriber.next()).await.expect("in time");
     assert!(ended.is_err(), "{ended:?}");
-    let words = "`ocelli-codec` was built without a decoder of H.265";
+    let words = "`ocelli-codec` was built without a decoder of H.265, and FFmpeg is not used (`enabled` of `[ffmpeg]`)";
     assert_eq!(scene.pixels.variants()[0].note.as_deref(), Some(words));
     drop(reader);
     let Err(Unshaped::Impossible(refusal)) = scene.shaped("codec=mjpeg") else { panic!("there is none") };

@@ -54,7 +54,7 @@ fn a_worker_that_is_killed_or_stopped_costs_nobody_his_connection() {
 }
 
 /// A server beside whose program stands a script as the worker, in which `WORKER` is the real one.
-fn beside(script: &str, configuration: &str) -> Server {
+pub(super) fn beside(script: &str, configuration: &str) -> Server {
     let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let program = directory.path().join("ocelli");
     // Not a symbolic link: the program asks the system where it is.

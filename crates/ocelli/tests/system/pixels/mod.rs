@@ -7,6 +7,7 @@ mod crowd;
 mod faults;
 mod limits;
 mod lossy;
+mod program;
 mod slow;
 
 use tempfile::TempDir;

@@ -9,7 +9,6 @@ use ocelli_media::{Codec, Frame};
 use tokio::time::Instant;
 
 use super::super::super::intake::{LeftOut, Taken, Unshown};
-use super::super::super::orders::no_decoder;
 use super::super::super::output::{Output, Shown, micros};
 use super::super::super::variant::Missed;
 use super::Feed;
@@ -27,6 +26,11 @@ impl Feed {
         self.is_new_to_worker = true;
     }
 
+    /// What the worker has to decode, if it has to.
+    pub(in super::super) fn input_codec(&self) -> Option<Input> {
+        self.track().filter(|_| self.is_decoding()).and_then(|track| Input::of_codec(track.codec))
+    }
+
     /// What the worker has to be told before the next picture.
     pub(in super::super) fn introductions(&mut self) -> Vec<Vec<u8>> {
         let Some(input) = self.track().and_then(|track| Input::of_codec(track.codec)) else {
@@ -34,8 +38,9 @@ impl Feed {
         };
         let mut said = Vec::new();
         if self.is_new_to_worker && self.is_decoding() {
-            if !self.shared.orders().may_decode(input) {
-                self.refuse_made(&no_decoder(input));
+            let decodes = self.shared.orders().means.decodes(input);
+            if let Err(why) = decodes {
+                self.refuse_made(&why);
                 return said;
             }
             self.is_new_to_worker = false;
