@@ -271,7 +271,7 @@ pub const RTSP_SERVER: Table = Table {
 /// `[ffmpeg]`
 pub const FFMPEG: Table = Table {
     name: "ffmpeg",
-    about: "The FFmpeg program, which reads `ffmpeg:` cameras and is the `transcoder` of others.",
+    about: "The FFmpeg program, which reads `ffmpeg:` cameras, and decodes and encodes for others what the worker cannot.",
     keys: &[
         key("enabled", Kind::Flag(true), "Whether it is used."),
         key(
@@ -385,8 +385,8 @@ pub const CAMERA: Table = Table {
         key(
             "transcoder",
             Kind::Choice(&["worker", "ffmpeg"]),
-            "What decodes and encodes its pictures: the worker, or the FFmpeg program of `[ffmpeg]`, a process for each variant, where the \
-             worker lacks a codec.",
+            "What decodes H.264 and H.265 and encodes H.264 for it: the worker's libraries, and the FFmpeg program of `[ffmpeg]` for what \
+             these lack; or that program for all that it can.",
         ),
         key(
             "encoders",
