@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use ocelli_codec::worker::protocol::{Able, Coding, Input};
+use tokio::time::Instant;
 
 use crate::ffmpeg::Program;
-use crate::transcode::PROGRAM;
+use crate::transcode::{LOOK_AGAIN, PROGRAM};
 
 /// What is used, and what is known of it.
 #[derive(Clone, Debug)]
@@ -28,8 +29,8 @@ enum State {
     Both,
     /// The program for all that it can.
     ProgramFirst,
-    /// The libraries alone, since the program cannot be used: why.
-    NoProgram(Arc<str>),
+    /// The libraries alone, since the program cannot be used, which is looked at again later.
+    NoProgram { why: Arc<str>, since: Instant },
 }
 
 impl Means {
@@ -78,9 +79,9 @@ impl Means {
         }
         let lacks = format!("`{PROGRAM}` was built without {what}");
         match &self.state {
-            State::Libraries if self.program.is_enabled() => Ok(()),
+            _ if self.may_be_tried() => Ok(()),
             State::Libraries => Err(format!("{lacks}, and FFmpeg is not used (`enabled` of `[ffmpeg]`)")),
-            State::NoProgram(why) => Err(format!("{lacks}, and the program that could help: {why}")),
+            State::NoProgram { why, .. } => Err(format!("{lacks}, and the program that could help: {why}")),
             State::Both | State::ProgramFirst => {
                 Err(format!("{lacks}, and the program {} has none either", self.program.name()))
             }
@@ -93,8 +94,7 @@ impl Means {
         inputs: impl IntoIterator<Item = Input>,
         codings: impl IntoIterator<Item = Coding>,
     ) -> Option<String> {
-        let able =
-            self.able.as_ref().filter(|_| self.state == State::Libraries && self.program.is_enabled())?;
+        let able = self.able.as_ref().filter(|_| self.may_be_tried())?;
         let input = inputs.into_iter().find(|input| !able.decodes(*input));
         let coding = codings.into_iter().find(|coding| !able.encodes(*coding));
         let lacking = match (input, coding) {
@@ -103,6 +103,15 @@ impl Means {
             (None, None) => return None,
         };
         Some(format!("`{PROGRAM}` was built without {lacking}"))
+    }
+
+    /// The program has not been wanted, or it is time to look again whether somebody has installed it.
+    fn may_be_tried(&self) -> bool {
+        match &self.state {
+            State::Libraries => self.program.is_enabled(),
+            State::NoProgram { since, .. } => since.elapsed() >= LOOK_AGAIN,
+            State::Both | State::ProgramFirst => false,
+        }
     }
 
     /// Has the program used for what the libraries lack.
@@ -114,7 +123,7 @@ impl Means {
     pub(super) fn without_program(&mut self, why: Arc<str>) -> bool {
         let was_helping = self.state == State::Both;
         if was_helping {
-            self.state = State::NoProgram(why);
+            self.state = State::NoProgram { why, since: Instant::now() };
         }
         was_helping
     }
@@ -151,14 +160,16 @@ mod tests {
         assert_eq!(means.decodes(Input::H265), Ok(()));
     }
 
-    #[test]
-    fn without_a_program_the_libraries_have_to_be_enough() {
+    #[tokio::test(start_paused = true)]
+    async fn without_a_program_the_libraries_have_to_be_enough() {
         let mut unusable = means(true, false);
         unusable.take_program();
         assert!(unusable.without_program("`ffmpeg` is not installed".into()));
         assert!(unusable.arguments().is_empty() && unusable.lacks([Input::H265], ALL).is_none());
         let words = unusable.decodes(Input::H265).unwrap_err();
         assert!(words.ends_with("and the program that could help: `ffmpeg` is not installed"), "{words}");
+        tokio::time::advance(LOOK_AGAIN).await;
+        assert!(unusable.decodes(Input::H265).is_ok() && unusable.lacks([Input::H265], ALL).is_some());
         let off = means(false, false);
         assert_eq!(off.lacks([Input::H265], ALL), None);
         assert!(off.decodes(Input::H265).unwrap_err().contains("`[ffmpeg]`"));

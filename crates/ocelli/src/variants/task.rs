@@ -178,7 +178,7 @@ impl Task {
 
     /// Has another worker started in the place of the one there is, which owes nothing.
     fn change_worker(&mut self) {
-        self.link = link(&self.shared);
+        (self.link, self.has_greeted) = (link(&self.shared), false);
         if std::mem::take(&mut self.has_frames) {
             self.feed.lost();
         }
