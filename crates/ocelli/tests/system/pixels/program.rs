@@ -161,11 +161,9 @@ fn what_the_worker_lacks_ffmpeg_does_where_there_is_one() {
         // Who asks first is sent away once that is known.
         let mut first = Connection::open(server.address());
         first.send(format!("GET {} HTTP/1.1\r\nHost: test\r\n\r\n", small("cam", 160)).as_bytes());
-        until("it is known", || server.log().contains(lacks));
-        let refused = eventually("it is refused", || {
-            let stream = server.get(&small("cam", 160));
-            (stream.status == 501).then_some(stream)
-        });
+        until("it is known", || server.log().contains(words) && paths(&server).is_empty());
+        let refused = server.get(&small("cam", 160));
+        assert_eq!(refused.status, 501, "{refused:?}");
         assert!(refused.error().contains(lacks) && refused.error().contains(words), "{refused:?}");
         server.stop();
     }
