@@ -19,7 +19,7 @@
 //!   has to hold for half that wait before the next better step is tried: buffers on the way can hide for long that it is too
 //!   much. So behind a link of constant capacity there are at most two changes a minute in the long run.
 //! - **What was seen before the last change** and a second or a round trip after it says nothing of the step, and is left out.
-//!   Viewers who say nothing for 15 s are not counted.
+//!   Viewers who say nothing for 30 s are not counted: FFmpeg reports each 10 s, and a report may be lost.
 //! - **Who is helped otherwise** is not counted either ([`Taken::Apart`]). While nobody else watches, all stays. Who has too
 //!   much of it and cannot be helped by it is [left alone](Adaptation::leaves_alone), and may be helped otherwise from then on.
 //! - **Loss that does not come from sending too much** lowers to the least too, from 5 % on: nobody can tell the two apart.
@@ -71,7 +71,7 @@ const TRUSTED: Duration = Duration::from_secs(60);
 const SETTLES: Duration = Duration::from_secs(1);
 const JOINS: Duration = Duration::from_secs(2);
 /// A viewer that has said nothing for so long is not counted.
-const SILENT: Duration = Duration::from_secs(15);
+const SILENT: Duration = Duration::from_secs(30);
 /// A measured rate that differs by less is the same rate.
 const SAME_RATE: f64 = 0.1;
 

@@ -12,7 +12,7 @@ use ocelli_proto::rtcp::Report;
 /// Receivers whose reports are kept; the one heard least recently makes room.
 const MOST_RECEIVERS: usize = 64;
 /// A receiver that has reported nothing for so long is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+const FORGOTTEN: Duration = Duration::from_secs(35);
 
 /// One who watches a variant, for as long as he lives.
 pub trait Watcher: fmt::Debug + Send + Sync {
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(taken(&receipts, at(4)), [(7, 0, 0), (8, 0, 0)], "they are still there");
         receipts.add(&report(8, 3, 20, 1), origin, at(5));
         receipts.take(at(5), |receipt| assert!(receipt.receiver == 7 || receipt.since == at(3)));
-        assert_eq!(taken(&receipts, at(34)), [(8, 0, 0)], "the other has gone silent");
+        assert_eq!(taken(&receipts, at(39)), [(8, 0, 0)], "the other has gone silent");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! - **The variant is first**, where it may be lowered: fewer bytes in each picture are worth more than fewer pictures, and cost
 //!   its receivers no pictures at all. What they report is told to it, and the target sends every picture.
 //! - **The target's own** takes over when the variant leaves the target alone: it is as low as it may be, or others watch it who
-//!   take all of it. From then on the target says nothing of the variant, until it has sent every picture for 10 s again.
+//!   take all of it. From then on the target says nothing of the variant, until it has sent every picture for 20 s again: there are
+//!   receivers that report each 10 s.
 //! - Pictures that need others cannot be left out, so of them the variant is all there is.
 //!
 //! It reads no clock: every time is an argument, counted from any fixed moment.
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// A variant whose task has not asked for so long is not lowered for anybody.
 const ASKS: Duration = Duration::from_secs(3);
 /// How long everything has to be sent until the variant is told again.
-const HOLDS: Duration = Duration::from_secs(10);
+const HOLDS: Duration = Duration::from_secs(20);
 
 /// Who is in charge of one target.
 #[derive(Clone, Copy, Debug, Default)]

@@ -29,6 +29,9 @@ struct Link {
     buffer: f64,
     /// Between two looks, in whole seconds.
     interval: u64,
+    /// Every so manieth report is lost.
+    lost_reports: Option<u64>,
+    reports: u64,
     queued: f64,
     got: (u32, u32),
     since: Duration,
@@ -42,6 +45,8 @@ fn link(number: u64, kbps: impl Fn(f64) -> f64 + 'static) -> Link {
         random_loss: None,
         buffer: 200_000.0,
         interval: 1,
+        lost_reports: None,
+        reports: 0,
         queued: 0.0,
         got: (0, 0),
         since: Duration::ZERO,
@@ -77,7 +82,10 @@ impl Link {
     fn sample(&mut self, now: Duration) -> Sample {
         let mut taken = (0, 0);
         let since = self.since;
-        if now >= since + Duration::from_secs(self.interval) {
+        let is_due = now.as_secs().is_multiple_of(self.interval);
+        self.reports += u64::from(is_due);
+        // What it would have told the next one tells.
+        if is_due && self.lost_reports.is_none_or(|every| !self.reports.is_multiple_of(every)) {
             taken = std::mem::take(&mut self.got);
             self.since = now;
         }
@@ -320,6 +328,19 @@ fn packets_lower_and_raise_as_pictures_do() {
         assert!(at(&trace, 60.0).bytes < 0.25, "{trace:?}");
         assert_eq!(at(&trace, 399.0).bytes, 1.0, "{trace:?}");
     }
+}
+
+#[test]
+fn reports_that_come_seldom_and_are_lost_now_and_then_lower_and_raise_too() {
+    let mut links = [Link {
+        random_loss: Some(0.0),
+        interval: 10,
+        lost_reports: Some(3),
+        ..link(1, |at| if at < 200.0 { TOP_KBPS / 3.0 } else { 1e9 })
+    }];
+    let trace = run(&mut links, ENCODER, 700, 1);
+    assert!(at(&trace, 90.0).bytes < 0.5, "{trace:?}");
+    assert_eq!(at(&trace, 699.0).bytes, 1.0, "{trace:?}");
 }
 
 /// What one says who is helped otherwise, and one who takes `sent` of 30 pictures.

@@ -163,6 +163,16 @@ fn what_the_variant_cannot_do_the_target_does() {
 }
 
 #[test]
+fn receivers_that_report_each_ten_seconds_are_helped_too() {
+    let network =
+        Network { kbps: Box::new(|_| TOP_KBPS * 0.3), others: 2, interval: 10, ..Network::default() };
+    let trace = run(&network, 900);
+    assert!(trace.iter().all(|given| given.variant >= 1.0), "{trace:?}");
+    assert!(mean_loss(&trace[200..]) < 0.1, "{}", mean_loss(&trace[200..]));
+    assert!(changes(&trace[300..]) <= 30, "{}", changes(&trace[300..]));
+}
+
+#[test]
 fn one_bad_target_among_viewers_takes_nothing_from_them() {
     let network = Network { kbps: Box::new(|_| TOP_KBPS * 0.3), others: 2, ..Network::default() };
     let trace = run(&network, 900);
