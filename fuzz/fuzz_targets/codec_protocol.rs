@@ -43,8 +43,9 @@ fuzz_target!(|bytes: &[u8]| {
             let head = Answer::piece_head(&piece, data.len()).expect("short enough");
             assert_eq!([&head[4..], data].concat(), bytes);
         }
-        Ok(Answer::Done { number, outcome, decode_us, outputs_us }) => {
-            assert_eq!(&Answer::write_done(number, outcome, decode_us, outputs_us)[4..], bytes);
+        Ok(Answer::Done { number, outcome, decode_us, outputs_us, words }) => {
+            let again = Answer::read(&Answer::write_done(number, outcome, decode_us, outputs_us, &words)[4..]);
+            assert_eq!(again, Ok(Answer::Done { number, outcome, decode_us, outputs_us, words }));
         }
         Ok(Answer::Refused { number, reason }) => {
             let again = Answer::read(&Answer::write_refused(number, &reason)[4..]);

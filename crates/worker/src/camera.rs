@@ -63,7 +63,7 @@ pub struct Frame<'a> {
 }
 
 /// What came of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     /// In one word.
     pub outcome: Outcome,
@@ -71,6 +71,8 @@ pub struct Done {
     pub decode_us: u32,
     /// What the outputs took, in microseconds.
     pub outputs_us: u32,
+    /// What is wrong with it, in words; empty where nothing is.
+    pub words: String,
 }
 
 impl Camera {
@@ -177,10 +179,15 @@ impl Camera {
             outcome,
             decode_us: micros(decode),
             outputs_us: micros(outputs),
+            words: String::new(),
         };
-        let Ok(source) = JpegDecoder::size(jpeg) else {
-            self.outputs.missed(frame.wanted.iter());
-            return Ok(done(Outcome::Damaged, start.elapsed(), Duration::ZERO));
+        let source = match JpegDecoder::size(jpeg) {
+            Ok(source) => source,
+            Err(error) => {
+                self.outputs.missed(frame.wanted.iter());
+                let done = done(Outcome::Damaged, start.elapsed(), Duration::ZERO);
+                return Ok(Done { words: error.to_string(), ..done });
+            }
         };
         self.turned.clear();
         let (outputs, turned) = (&mut self.outputs, &mut self.turned);
@@ -192,9 +199,13 @@ impl Camera {
         let Some(least) = self.outputs.least(source, wanted()) else {
             return Ok(done(Outcome::Shown, start.elapsed(), turning));
         };
-        let Ok(view) = self.jpeg.decode(jpeg, least, &mut self.recoder) else {
-            self.outputs.missed(wanted());
-            return Ok(done(Outcome::Damaged, start.elapsed(), turning));
+        let view = match self.jpeg.decode(jpeg, least, &mut self.recoder) {
+            Ok(view) => view,
+            Err(error) => {
+                self.outputs.missed(wanted());
+                let done = done(Outcome::Damaged, start.elapsed(), turning);
+                return Ok(Done { words: error.to_string(), ..done });
+            }
         };
         let between = Instant::now();
         let picture = Picture {
@@ -218,9 +229,14 @@ impl Camera {
         let mut outputs = Duration::ZERO;
         let tag = self.wait_for(frame);
         let Self { stream, outputs: list, pending, spare, decoder_words, .. } = self;
-        let Some((_, Ok(decoder))) = stream else {
-            list.missed(frame.wanted.iter());
-            return Ok(Done { outcome: Outcome::NeedsKeyframe, decode_us: 0, outputs_us: 0 });
+        let decoder = match stream {
+            Some((_, Ok(decoder))) => decoder,
+            other => {
+                list.missed(frame.wanted.iter());
+                let why = other.as_ref().and_then(|(_, decoder)| decoder.as_ref().err());
+                let words = why.map(ToString::to_string).unwrap_or_default();
+                return Ok(Done { outcome: Outcome::NeedsKeyframe, decode_us: 0, outputs_us: 0, words });
+            }
         };
         let mut result = decoder.push(data, tag, frame.moment.time_us, frame.is_key);
         let mut outcome = Outcome::Later;
@@ -248,6 +264,7 @@ impl Camera {
                 Err(error) => result = Err(error),
             }
         }
+        let mut words = String::new();
         match result {
             Ok(()) => {}
             Err(error) => {
@@ -255,7 +272,10 @@ impl Camera {
                     DecodeError::NeedsKeyframe | DecodeError::Program(_) | DecodeError::ProgramFails(_) => {
                         Outcome::NeedsKeyframe
                     }
-                    _ => Outcome::Damaged,
+                    error => {
+                        words = error.to_string();
+                        Outcome::Damaged
+                    }
                 };
                 match error {
                     DecodeError::Program(words) => self.outputs.warn(&words, sink)?,
@@ -266,7 +286,7 @@ impl Camera {
             }
         }
         let decode = start.elapsed().saturating_sub(outputs);
-        Ok(Done { outcome, decode_us: micros(decode), outputs_us: micros(outputs) })
+        Ok(Done { outcome, decode_us: micros(decode), outputs_us: micros(outputs), words })
     }
 
     /// Remembers what a frame's picture is wanted for.

@@ -88,7 +88,7 @@ fn handle(
             let Ok(Request::Frame { wanted, .. }) = Request::read(head) else { return Ok(Ok(())) };
             let frame = Frame { moment: Moment { number, time_us }, is_key: key, wanted };
             let done = camera.frame(&frame, data, output)?;
-            let done = Answer::write_done(number, done.outcome, done.decode_us, done.outputs_us);
+            let done = Answer::write_done(number, done.outcome, done.decode_us, done.outputs_us, &done.words);
             output.0.write_all(&done)?;
         }
         Request::Still { number, still, data } => {

@@ -34,6 +34,8 @@ pub enum Answer {
         decode_us: u32,
         /// What all outputs together took, in microseconds.
         outputs_us: u32,
+        /// What is wrong with it, in words; empty where nothing is, or nobody knows.
+        words: String,
     },
     /// Something about an output.
     Note {
@@ -131,10 +133,9 @@ impl Answer {
     }
 
     /// The whole message that a frame is done.
-    pub fn write_done(number: u32, outcome: Outcome, decode_us: u32, outputs_us: u32) -> Vec<u8> {
-        let parts: [&[u8]; 4] =
-            [&number.to_be_bytes(), &[outcome as u8], &decode_us.to_be_bytes(), &outputs_us.to_be_bytes()];
-        message(DONE, &parts)
+    pub fn write_done(number: u32, outcome: Outcome, decode_us: u32, outputs_us: u32, text: &str) -> Vec<u8> {
+        let (decode, outputs) = (decode_us.to_be_bytes(), outputs_us.to_be_bytes());
+        message(DONE, &[&number.to_be_bytes(), &[outcome as u8], &decode, &outputs, words(text)])
     }
 
     /// The whole message of a refusal.
@@ -170,8 +171,7 @@ impl Answer {
                 let outcome =
                     fields.choice("the outcome", |number| Outcome::ALL.get(usize::from(number)).copied())?;
                 let (decode_us, outputs_us) = (fields.u32()?, fields.u32()?);
-                fields.end()?;
-                Ok(Self::Done { number, outcome, decode_us, outputs_us })
+                Ok(Self::Done { number, outcome, decode_us, outputs_us, words: fields.text() })
             }
             NOTE => Ok(Self::Note {
                 id: OutputId(fields.u16()?),

@@ -19,7 +19,7 @@
 //! | 129 picture | worker | number (32), width (16), height (16), JPEG |
 //! | 130 refused | worker | number (32), the reason in words |
 //! | 131 piece | worker | output (16), number (32), time (64, µs, signed), key (8: 0, 1), width (16), height (16), what scaling (32, µs) and encoding (32, µs) it took; then the coded picture |
-//! | 132 done | worker | number (32), outcome (8, [`Outcome`]), what decoding (32, µs) and all its outputs (32, µs) took |
+//! | 132 done | worker | number (32), outcome (8, [`Outcome`]), what decoding (32, µs) and all its outputs (32, µs) took, what is wrong with it in words |
 //! | 133 note | worker | output (16), what it says (8: 0 how it is made, 1 a warning, 2 that it has ended), words |
 //!
 //! *Recode* and *still* have one answer each, *picture* or *refused*, and *frame* has one *done*, all in the order in

@@ -177,8 +177,9 @@ proptest! {
 
         for outcome in [Outcome::Shown, Outcome::Later, Outcome::Damaged, Outcome::NeedsKeyframe] {
             let (decode_us, outputs_us) = costs;
-            let message = Answer::write_done(number, outcome, decode_us, outputs_us);
-            prop_assert_eq!(Answer::read(body(&message)), Ok(Answer::Done { number, outcome, decode_us, outputs_us }));
+            let message = Answer::write_done(number, outcome, decode_us, outputs_us, &words);
+            let done = Answer::Done { number, outcome, decode_us, outputs_us, words: words.clone() };
+            prop_assert_eq!(Answer::read(body(&message)), Ok(done));
         }
         for kind in [NoteKind::Way, NoteKind::Warning, NoteKind::Ended] {
             let message = Answer::write_note(id, kind, &words);
