@@ -22,7 +22,7 @@ use crate::viewers::ViewerKind;
 
 /// How long a snapshot waits for a picture of a camera that is just being started.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(5);
-/// How long a stream waits for it, to answer with an error where nothing can be made of what the camera gives.
+/// How long a stream waits for it and for what is made of it, to answer with an error where nothing can be made.
 const STREAM_WAIT: Duration = Duration::from_secs(2);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store, no-cache, must-revalidate, private");
 const X_TIMESTAMP: &str = "x-timestamp";
@@ -102,6 +102,7 @@ async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, 
     let viewer = viewer.map_err(|full| {
         ApiError::unavailable(full.to_string(), "raise `viewers` in `[limits]`, or `--max-clients`", 5)
     })?;
+    let deadline = tokio::time::Instant::now() + STREAM_WAIT;
     if !is_own(&asked) {
         // What is made of it depends on what it is. Of one that is lost its viewers are told so.
         camera.tracks_within(STREAM_WAIT).await;
@@ -109,6 +110,7 @@ async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, 
     tell_variant(&mut response, camera, &asked);
     // Subscribed here, not when the socket is free: the viewer is demand from now on.
     let mut watched = Watched::new(camera, &asked).map_err(|error| unshaped(&error))?;
+    watched.shaped.begun(deadline).await.map_err(|error| unshaped(&error))?;
     let camera = camera.clone();
     Ok(Takeover::response(response, move |socket, mut head| async move {
         tracing::debug!(camera = %viewer.stats().camera, %peer, id = viewer.stats().id, "viewer came");
@@ -221,6 +223,7 @@ fn unshaped(error: &Unshaped) -> ApiError {
         Unshaped::Impossible(why) => {
             ApiError::new(StatusCode::NOT_IMPLEMENTED, why, "ask for the camera's own pictures")
         }
+        Unshaped::NotNow(why) => ApiError::unavailable(why, "see /stats for what the camera gives", 5),
     }
 }
 

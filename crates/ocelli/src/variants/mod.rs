@@ -26,6 +26,7 @@ mod shape;
 mod task;
 #[cfg(test)]
 mod tests;
+mod undecoded;
 mod variant;
 mod watcher;
 
@@ -41,6 +42,7 @@ pub use ocelli_codec::recode::Wish;
 use ocelli_codec::worker::protocol::{Input, Still};
 use ocelli_hub::{Item, OnLost, StatusReader, Stream, Want};
 use ocelli_media::{Codec, Frame, Size, Track, video_track};
+use tokio::time::{Instant, timeout_at};
 
 pub use asked::{Asked, BadAddress, PARAMETERS};
 pub use limits::{Encoders, Place};
@@ -48,7 +50,7 @@ pub use orders::MOST_WAITING;
 use orders::{Shared, What};
 pub use shape::{BadParameter, Fps, Shape};
 use variant::{Hold, Variant};
-pub use variant::{Lowered, Missed, VariantStats};
+pub use variant::{Lowered, Missed, Standing, VariantStats};
 pub use watcher::{Heard, Receipts, Watcher};
 
 use crate::ffmpeg::Program;
@@ -122,6 +124,9 @@ pub enum Unshaped {
     /// Nothing here makes such pictures: why, in words.
     #[error("{0}")]
     Impossible(String),
+    /// None can be made of what the camera gives for now: why, in words.
+    #[error("{0}")]
+    NotNow(String),
 }
 
 /// What a camera's worker does and has done.
@@ -155,6 +160,34 @@ impl Shaped {
     /// The pictures, to be read as a camera's own.
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
+    }
+
+    /// Waits until its first picture is there, or one that says why there is none; no longer than until `deadline`.
+    ///
+    /// # Errors
+    /// None will come, or none can be made for now and nothing is shown in its stead: why.
+    pub async fn begun(&self, deadline: Instant) -> Result<(), Unshaped> {
+        let Some(hold) = &self.hold else { return Ok(()) };
+        let mut told = hold.variant.standing.subscribe();
+        let known = told.wait_for(|standing| *standing != Standing::Begins);
+        // Time is up, or nobody says any more.
+        let Ok(Ok(standing)) = timeout_at(deadline, known).await else { return Ok(()) };
+        match &*standing {
+            Standing::Begins | Standing::Works => Ok(()),
+            Standing::Ails(_) if hold.shows_notices() => Ok(()),
+            Standing::Ails(why) => Err(Unshaped::NotNow(why.to_string())),
+            Standing::Ended(why) => Err(Unshaped::Impossible(why.to_string())),
+        }
+    }
+
+    /// Why no pictures come of it, where that is known.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.hold.as_ref()?.variant.standing.borrow().trouble().cloned()
+    }
+
+    /// Whether it has ended, so that another has to be asked for.
+    pub fn has_ended(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.variant.has_ended())
     }
 
     /// Tells who watches it, for it may be lowered to what more than half of its viewers' networks take.
@@ -211,7 +244,14 @@ impl Pixels {
         if orders.stopped {
             return Err(Unshaped::Impossible(Failure::Stopped.to_string()));
         }
-        if let Some(hold) = orders.variants.get(&key).and_then(Weak::upgrade) {
+        // What was begun before the camera was known may be the same by what it gives.
+        let is_same = |variant: &Variant| match track {
+            Some(track) => self.in_full(&variant.shape, Some(track)).of(track) == key,
+            None => variant.shape == key,
+        };
+        let mut alike =
+            orders.variants.iter().filter(|(variant, _)| is_same(variant) && !variant.has_ended());
+        if let Some(hold) = alike.find_map(|(_, hold)| hold.upgrade()) {
             return Ok(hold.into());
         }
         let id = orders.fresh_id();
@@ -223,7 +263,7 @@ impl Pixels {
         let numbers = variant::Numbers::new(self.0.numbers.variants.clone());
         let variant = Arc::new(Variant::new(id, *shape, stream, place, numbers));
         let hold = Arc::new(Hold { variant: variant.clone(), shared: Arc::downgrade(&self.0) });
-        orders.variants.insert(key, Arc::downgrade(&hold));
+        orders.variants.push((variant.clone(), Arc::downgrade(&hold)));
         orders.begun.push(variant);
         orders.have_task(&self.0);
         drop(orders);
@@ -356,7 +396,7 @@ async fn newest(camera: &Stream) -> Option<(Frame, Track, bool)> {
 impl Shared {
     /// The variants that somebody holds. To be dropped without the lock: the last of them takes it.
     fn held(&self) -> Vec<Arc<Hold>> {
-        self.orders().variants.values().filter_map(Weak::upgrade).collect()
+        self.orders().variants.iter().filter_map(|(_, hold)| hold.upgrade()).collect()
     }
 }
 

@@ -24,11 +24,20 @@ pub(super) struct Notices {
     away_since: Option<Instant>,
 }
 
-/// Why a worker makes nothing, and when it is tried again.
+/// Why nothing is made, and when that is tried again.
 #[derive(Clone, Debug)]
 pub(super) struct Away {
     pub(super) cause: Arc<str>,
-    pub(super) retry_in: Option<Duration>,
+    pub(super) retry: Retry,
+}
+
+/// When something is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// After so long, or now.
+    In(Option<Duration>),
+    /// With each picture of the camera.
+    Always,
 }
 
 impl Notices {
@@ -36,13 +45,16 @@ impl Notices {
         Self { camera, status, on_lost, told: None, away_since: None }
     }
 
-    /// What is to be told now, if anything is. To be asked several times a second.
-    pub(super) fn due(&mut self, worker: Option<Away>, now: Instant) -> Option<Lost> {
-        let away_since = worker.as_ref().map(|_| self.away_since.unwrap_or(now));
-        self.away_since = away_since;
-        let worker =
-            worker.filter(|_| away_since.is_some_and(|since| now.duration_since(since) >= WORKER_AWAY));
-        let Some(lost) = self.camera_lost(now).or_else(|| worker.map(|away| self.worker_lost(away))) else {
+    /// `worker` once it has been away for so long that it is to be told. To be asked several times a second.
+    pub(super) fn lasting(&mut self, worker: Option<Away>, now: Instant) -> Option<Away> {
+        self.away_since = worker.as_ref().map(|_| self.away_since.unwrap_or(now));
+        worker.filter(|_| self.away_since.is_some_and(|since| now.duration_since(since) >= WORKER_AWAY))
+    }
+
+    /// What is to be told now, if anything is, where `away` says why nothing is made of the camera's pictures. To be asked
+    /// several times a second.
+    pub(super) fn due(&mut self, away: Option<&Away>, now: Instant) -> Option<Lost> {
+        let Some(lost) = self.camera_lost(now).or_else(|| away.map(|away| self.nothing_made(away))) else {
             self.told = None;
             return None;
         };
@@ -65,8 +77,12 @@ impl Notices {
         Some(Lost { waits, ..self.lost(status.cause?, retry_in) })
     }
 
-    fn worker_lost(&self, away: Away) -> Lost {
-        self.lost(away.cause, away.retry_in)
+    fn nothing_made(&self, away: &Away) -> Lost {
+        let cause = away.cause.clone();
+        match away.retry {
+            Retry::In(wait) => self.lost(cause, wait),
+            Retry::Always => Lost { waits: true, ..self.lost(cause, None) },
+        }
     }
 
     fn lost(&self, cause: Arc<str>, retry_in: Option<Duration>) -> Lost {
@@ -88,6 +104,7 @@ pub(super) async fn show(lost: Lost, outputs: &mut [Output], camera: Option<Size
         let picture = drawn.iter().find(|(known, _)| *known == size).and_then(|(_, picture)| picture.clone());
         if let Some((frame, tracks)) = picture {
             output.publisher.notice(frame, tracks);
+            output.begins();
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What waits is bounded: of pictures that somebody wants once, beyond [`MOST_WAITING`] of a kind the oldest is answered that
 //! it was overtaken; of variants there are as many as the limits allow.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,7 +21,7 @@ use super::limits::Place;
 use super::means::Means;
 use super::shape::Shape;
 use super::task::fault::WORDS;
-use super::variant::{Hold, Totals, Variant};
+use super::variant::{Hold, Standing, Totals, Variant};
 use super::{Rules, Unshaped, task};
 use crate::transcode::{Failure, LOOK_AGAIN};
 
@@ -47,7 +47,8 @@ pub(super) struct Orders {
     pub(super) jobs: VecDeque<Job>,
     pub(super) begun: Vec<Arc<Variant>>,
     pub(super) ended: Vec<OutputId>,
-    pub(super) variants: HashMap<Shape, Weak<Hold>>,
+    /// Those that somebody holds, and some that are just ending.
+    pub(super) variants: Vec<(Arc<Variant>, Weak<Hold>)>,
     /// The variants that somebody holds, by their names at the worker, and whether each has a place.
     living: Vec<(OutputId, bool)>,
     last_id: u16,
@@ -176,7 +177,7 @@ impl Shared {
     pub(super) fn end_all(&self, words: &str) {
         let held = self.held();
         for Hold { variant, .. } in held.iter().map(Arc::as_ref) {
-            variant.numbers.note(Some(words.to_owned()));
+            variant.stand(Standing::Ails(words.into()));
             if let Some(mut publisher) = variant.stream.publish() {
                 publisher.send_away();
             }
@@ -215,8 +216,7 @@ impl Shared {
     /// Nobody holds this one any more.
     pub(super) fn let_go(&self, hold: &Hold) {
         let mut orders = self.orders();
-        // Another of the same shape may have been begun meanwhile.
-        orders.variants.retain(|_, kept| !std::ptr::eq(kept.as_ptr(), hold));
+        orders.variants.retain(|(_, kept)| !std::ptr::eq(kept.as_ptr(), hold));
         orders.living.retain(|(id, _)| *id != hold.variant.id);
         orders.ended.push(hold.variant.id);
         drop(orders);
@@ -231,7 +231,7 @@ impl Orders {
             jobs: VecDeque::new(),
             begun: Vec::new(),
             ended: Vec::new(),
-            variants: HashMap::new(),
+            variants: Vec::new(),
             living: Vec::new(),
             last_id: 0,
             task: None,

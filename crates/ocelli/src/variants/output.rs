@@ -16,7 +16,7 @@ use super::expected::Expected;
 use super::grid::Grid;
 use super::lowering::Lowering;
 use super::shape::{Fps, Shape};
-use super::variant::{Lowered, Missed, Variant};
+use super::variant::{Lowered, Missed, Standing, Variant};
 
 /// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
 const KEYFRAME_APART: Duration = Duration::from_millis(500);
@@ -41,6 +41,8 @@ pub(super) struct Output {
     sets: ParameterSets,
     /// How far it is lowered, where that is allowed.
     pub(super) lowering: Option<Lowering>,
+    /// Pictures come of it.
+    works: bool,
     wants_key: bool,
     last_key: Option<Instant>,
     last_warning: Option<Instant>,
@@ -55,8 +57,6 @@ pub(super) enum Way {
     Own,
     /// The worker makes them.
     Made(Coding),
-    /// There was no place for what would make them, which its readers were told. There may be one later.
-    Placeless,
     /// They cannot be made, which its readers were told.
     Nothing,
 }
@@ -82,10 +82,46 @@ impl Output {
             tracks: None,
             sets: ParameterSets::new(Codec::H264),
             lowering: None,
+            works: false,
             wants_key: false,
             last_key: None,
             last_warning: None,
         })
+    }
+
+    /// Says how it stands. Whether that is new.
+    pub(super) fn stand(&mut self, standing: Standing) -> bool {
+        self.works = standing == Standing::Works;
+        self.variant.stand(standing)
+    }
+
+    /// Says why no pictures come of it for now, or that nothing speaks against them any more.
+    pub(super) fn ail(&mut self, trouble: Option<&Arc<str>>) {
+        match trouble {
+            Some(why) => _ = self.stand(Standing::Ails(why.clone())),
+            None if self.works => {}
+            None => {
+                let ailed = matches!(&*self.variant.standing.borrow(), Standing::Ails(_));
+                if ailed {
+                    self.stand(Standing::Begins);
+                }
+            }
+        }
+    }
+
+    /// It may be made after all.
+    pub(super) fn revive(&mut self) {
+        if self.variant.has_ended() {
+            self.stand(Standing::Begins);
+        }
+    }
+
+    /// A picture has come, or one that says why none does.
+    pub(super) fn begins(&mut self) {
+        let has_begun = self.works || *self.variant.standing.borrow() != Standing::Begins;
+        if !has_begun {
+            self.stand(Standing::Works);
+        }
     }
 
     /// Whether a warning is written into the log, which then was the last.
@@ -214,11 +250,18 @@ impl Output {
         if frame.is_picture() {
             self.variant.numbers.wanted();
             self.describe(tracks);
+            self.note_picture();
             self.variant.numbers.came_out(frame.captured, SystemTime::now());
         } else if self.tracks.is_none() {
             return;
         }
         self.publisher.push(frame);
+    }
+
+    fn note_picture(&mut self) {
+        if !self.works {
+            self.stand(Standing::Works);
+        }
     }
 
     /// Passes on sound that goes with pictures that are made.
@@ -254,6 +297,7 @@ impl Output {
             let tracks = [Some(video), audio_track(camera).cloned()].into_iter().flatten().collect();
             self.describe(&tracks);
         }
+        self.note_picture();
         let numbers = &self.variant.numbers;
         let us = |micros: u32| Duration::from_micros(micros.into());
         numbers.made(us(piece.scale_us), us(piece.encode_us));

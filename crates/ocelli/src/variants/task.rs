@@ -21,7 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use self::feed::Feed;
 use self::jobs::Jobs;
 use super::Rules;
-use super::notices::{self, Away, Notices};
+use super::notices::{self, Away, Notices, Retry};
 use super::orders::{Made, Shared};
 use super::output::{Output, is_sound};
 use crate::transcode::{Event, Failure, Head, Link};
@@ -266,10 +266,11 @@ impl Task {
                 self.take_note(id, kind, words);
                 Ok(())
             }
-            Answer::Done { number, outcome, decode_us, outputs_us } => match self.asked.pop_front() {
+            Answer::Done { number, outcome, decode_us, outputs_us, words } => match self.asked.pop_front() {
                 Some(Asked::Frame { number: asked, wanted }) if asked == number => {
                     let us = |micros: u32| Duration::from_micros(micros.into());
-                    self.feed.done(number, wanted, outcome, us(decode_us), us(outputs_us));
+                    let took = (us(decode_us), us(outputs_us));
+                    self.feed.done(number, wanted, outcome, took, &words);
                     Ok(())
                 }
                 _ => Err("a frame is done that was not its next"),
@@ -315,13 +316,16 @@ impl Task {
         }
     }
 
-    /// Shows a notice if one is due, and looks how much the viewers take, and whether there is a place for what had none.
+    /// Says why nothing is made, if nothing is, and shows a notice if one is due; looks how much the viewers take.
     async fn look_around(&mut self) {
         self.feed.adapt();
-        self.feed.try_again();
+        let now = std::time::Instant::now();
         let away = self.away.clone().filter(|_| self.feed.is_decoding() && !self.link.is_ready());
-        let away = away.map(|cause| Away { cause, retry_in: self.link.retry_in() });
-        if let Some(lost) = self.notices.due(away, std::time::Instant::now()) {
+        let away = away.map(|cause| Away { cause, retry: Retry::In(self.link.retry_in()) });
+        let undecoded = self.feed.why_undecoded().map(|cause| Away { cause, retry: Retry::Always });
+        let trouble = self.notices.lasting(away, now).or(undecoded);
+        self.feed.ail(trouble.as_ref().map(|trouble| &trouble.cause));
+        if let Some(lost) = self.notices.due(trouble.as_ref(), now) {
             let size = self.feed.camera_size();
             notices::show(lost, &mut self.feed.outputs, size).await;
         }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use ocelli_codec::worker::protocol::OutputId;
-use ocelli_hub::Stream;
+use ocelli_hub::{OnLost, Stream};
+use ocelli_media::Codec;
+use tokio::sync::watch;
 
 use super::limits::Place;
 use super::orders::Shared;
@@ -26,6 +28,7 @@ pub(super) struct Variant {
     /// What it takes of the limits, once it is known to need pixels.
     pub(super) place: Mutex<Option<Place>>,
     pub(super) numbers: Numbers,
+    pub(super) standing: watch::Sender<Standing>,
     /// Those who have come to watch since that was asked last, and some who have left since.
     new_watchers: Mutex<Vec<Weak<dyn Watcher>>>,
 }
@@ -37,10 +40,42 @@ pub(super) struct Hold {
     pub(super) shared: Weak<Shared>,
 }
 
+impl Hold {
+    /// Whether who watches it sees a picture that says why there are none.
+    pub(super) fn shows_notices(&self) -> bool {
+        let is_jpeg = self.variant.shape.codec == Some(Codec::Jpeg);
+        is_jpeg && self.shared.upgrade().is_some_and(|shared| shared.rules.on_lost == OnLost::Picture)
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             shared.let_go(self);
+        }
+    }
+}
+
+/// Whether a variant gives pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// None has come yet, and nothing speaks against it.
+    #[default]
+    Begins,
+    /// They come, or come again when the camera's do.
+    Works,
+    /// None comes for now: why, in words.
+    Ails(Arc<str>),
+    /// None will come, and who read it was sent away: why, in words.
+    Ended(Arc<str>),
+}
+
+impl Standing {
+    /// Why no pictures come, where that is known.
+    pub fn trouble(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Begins | Self::Works => None,
+            Self::Ails(why) | Self::Ended(why) => Some(why),
         }
     }
 }
@@ -126,7 +161,7 @@ pub struct VariantStats {
     pub shape: String,
     /// The way of a picture through it, in words, once that is known.
     pub path: Option<String>,
-    /// What its owner should know of it: what was asked and could not be had.
+    /// What its owner should know of it: what was asked and could not be had, or why no pictures come.
     pub note: Option<String>,
     /// What is given in its stead because of what its viewers' networks take.
     pub lowered: Option<Lowered>,
@@ -156,7 +191,22 @@ impl Variant {
         place: Option<Place>,
         numbers: Numbers,
     ) -> Self {
-        Self { id, shape, stream, place: Mutex::new(place), numbers, new_watchers: Mutex::default() }
+        let (place, standing) = (Mutex::new(place), watch::Sender::default());
+        Self { id, shape, stream, place, numbers, standing, new_watchers: Mutex::default() }
+    }
+
+    /// Says how it stands. Whether that is new.
+    pub(super) fn stand(&self, standing: Standing) -> bool {
+        self.standing.send_if_modified(|old| {
+            *old != standing && {
+                *old = standing;
+                true
+            }
+        })
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Ended(_))
     }
 
     /// Somebody watches it, by whose numbers it is judged.
@@ -180,12 +230,13 @@ impl Variant {
     }
 
     pub(super) fn stats(self: &Arc<Self>, viewers: usize) -> VariantStats {
+        let trouble = self.standing.borrow().trouble().map(|why| why.to_string());
         let said = self.numbers.said();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         VariantStats {
             shape: self.shape.to_string(),
             path: said.path.clone(),
-            note: said.note.clone(),
+            note: trouble.or_else(|| said.note.clone()),
             lowered: said.lowered.clone(),
             viewers,
             stream: self.stream.stats(),

@@ -11,7 +11,7 @@ use ocelli_media::{Codec as MediaCodec, Track};
 use ocelli_proto::rtsp::server::{Answer, Description, Refusal};
 use ocelli_proto::rtsp::{Status, control};
 use ocelli_proto::sdp::{self, Codec, Connection, Law, Medium, Origin};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::Server;
 use super::bursts::{Piece, clock_rate, is_described_alike, payload_type};
@@ -49,13 +49,7 @@ impl Server {
         if !wants_own && camera.tracks_within(PATIENCE).await.is_none() {
             return Err(silent(camera));
         }
-        let shaped = camera.shaped(&asked.shape).map_err(|error| match error {
-            Unshaped::TooMany { .. } => Refusal {
-                retry_after: Some(RETRY_AFTER),
-                ..Refusal::new(Status::UNAVAILABLE, error.to_string())
-            },
-            Unshaped::Impossible(why) => Refusal::new(Status::NOT_IMPLEMENTED, why),
-        })?;
+        let shaped = camera.shaped(&asked.shape).map_err(unshaped)?;
         let pieces = shaped.stream().derive(&self.bursts(camera), Want::Live);
         let (path, query) = (path.to_owned(), query.map(str::to_owned));
         Ok(Chosen { camera: camera.clone(), shaped, pieces, path, query, told: OnceLock::new() })
@@ -111,10 +105,12 @@ impl Chosen {
 
     /// What the camera gives, once it has said so.
     pub(super) async fn tracks(&self) -> Result<Arc<Vec<Track>>, Refusal> {
+        let deadline = Instant::now() + PATIENCE;
+        self.shaped.begun(deadline).await.map_err(unshaped)?;
         let known = self.stream().tracks_known(|tracks| tracks.iter().all(is_complete));
-        match timeout(PATIENCE, known).await {
+        match timeout_at(deadline, known).await {
             Ok(tracks) => Ok(self.told.get_or_init(|| tracks).clone()),
-            Err(_) => Err(silent(&self.camera)),
+            Err(_) => Err(self.shaped.trouble().map_or_else(|| silent(&self.camera), |why| not_now(&why))),
         }
     }
 
@@ -174,10 +170,20 @@ impl Chosen {
     }
 }
 
+/// Why there is no such stream.
+fn unshaped(error: Unshaped) -> Refusal {
+    match error {
+        Unshaped::TooMany { .. } | Unshaped::NotNow(_) => not_now(&error.to_string()),
+        Unshaped::Impossible(why) => Refusal::new(Status::NOT_IMPLEMENTED, why),
+    }
+}
+
 fn silent(camera: &CameraEntry) -> Refusal {
-    let name = camera.name();
     let cause = camera.status().cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-    let reason = format!("camera `{name}` gives no pictures yet{cause}");
+    not_now(&format!("camera `{}` gives no pictures yet{cause}", camera.name()))
+}
+
+fn not_now(reason: &str) -> Refusal {
     Refusal { retry_after: Some(RETRY_AFTER), ..Refusal::new(Status::UNAVAILABLE, reason) }
 }
 

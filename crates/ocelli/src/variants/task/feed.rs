@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::super::intake::{Intake, LeftOut};
 use super::super::orders::Shared;
 use super::super::output::{Output, Shown, Way};
+use super::super::undecoded::Undecoded;
 use super::super::variant::Missed;
 
 /// A camera is asked for a keyframe no more often.
@@ -42,7 +43,7 @@ pub(super) struct Feed {
     /// For whom the picture that is given is wanted: kept so that giving one allocates nothing.
     wanted: Vec<(OutputId, bool)>,
     keyframe_asked: Option<Instant>,
-    tried_again: Option<Instant>,
+    undecoded: Undecoded,
     /// There is no worker and it is too early to try another: a keyframe would be for nobody.
     pub(super) lacks_worker: bool,
 }
@@ -60,7 +61,7 @@ impl Feed {
             shown: VecDeque::new(),
             wanted: Vec::new(),
             keyframe_asked: None,
-            tried_again: None,
+            undecoded: Undecoded::default(),
             lacks_worker: false,
             shared,
         }
@@ -93,6 +94,7 @@ impl Feed {
         let alone = self.track().is_none_or(|track| track.codec == Codec::Jpeg);
         let left_out = self.intake.restart(alone);
         self.missed_all(&left_out, Missed::Late);
+        self.undecoded = Undecoded::default();
         self.is_new_to_worker = true;
     }
 
@@ -196,7 +198,7 @@ impl Feed {
             match output.way {
                 Way::Own => output.pass(frame.clone(), &self.tracks),
                 Way::Made(_) => output.pass_sound(frame.clone()),
-                Way::Unknown | Way::Placeless | Way::Nothing => {}
+                Way::Unknown | Way::Nothing => {}
             }
         }
     }

@@ -2,7 +2,6 @@
 //! cannot be made.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use ocelli_codec::worker::protocol::OutputId;
 use ocelli_media::Track;
@@ -10,11 +9,8 @@ use tokio::time::Instant;
 
 use super::super::super::Unshaped;
 use super::super::super::output::{Output, Way};
-use super::super::super::variant::Variant;
+use super::super::super::variant::{Standing, Variant};
 use super::Feed;
-
-/// How often it is looked whether there is a place for what had none, for those who hold it all the same, as a push does.
-const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 impl Feed {
     /// Variants that somebody wants from here on.
@@ -60,17 +56,10 @@ impl Feed {
         }
     }
 
-    /// Tries again to make what had no place.
-    pub(in super::super) fn try_again(&mut self) {
-        let now = Instant::now();
-        if self.tried_again.is_some_and(|tried| now.duration_since(tried) < TRY_AGAIN) {
-            return;
-        }
-        self.tried_again = Some(now);
-        for at in 0..self.outputs.len() {
-            if self.outputs[at].way == Way::Placeless {
-                self.decide(at);
-            }
+    /// Says of all that the worker makes why it makes nothing, or that it may.
+    pub(in super::super) fn ail(&mut self, trouble: Option<&Arc<str>>) {
+        for output in self.outputs.iter_mut().filter(|output| output.coding().is_some()) {
+            output.ail(trouble);
         }
     }
 
@@ -82,20 +71,20 @@ impl Feed {
         output.way = output.way_from(&track);
         let variant = output.variant.clone();
         match output.way {
-            Way::Own => variant.numbers.path("the camera's own pictures".to_owned()),
+            Way::Own => {
+                output.revive();
+                variant.numbers.path("the camera's own pictures".to_owned());
+            }
             Way::Made(_) => {
                 if let Err(why) = self.take_place(&variant, &track) {
                     self.refuse(at, &why.to_string());
-                    self.outputs[at].way = Way::Placeless;
                     return;
                 }
-                if before == Way::Placeless {
-                    variant.numbers.note(None);
-                }
+                self.outputs[at].revive();
                 self.unknown.push(variant.id);
             }
             Way::Nothing => self.refuse(at, "nothing here encodes that"),
-            Way::Unknown | Way::Placeless => {}
+            Way::Unknown => {}
         }
         if matches!(before, Way::Made(_)) && self.outputs[at].coding().is_none() {
             // The worker is to end it.
@@ -132,11 +121,11 @@ impl Feed {
     pub(in super::super) fn refuse(&mut self, at: usize, why: &str) {
         self.leave_place(&self.outputs[at].variant);
         let output = &mut self.outputs[at];
-        let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
-        if output.variant.numbers.note(Some(why.to_owned())) {
+        output.way = Way::Nothing;
+        if output.stand(Standing::Ended(why.into())) {
+            let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
             tracing::warn!(%camera, "there is no variant `{shape}`: {why}");
         }
-        output.way = Way::Nothing;
         output.publisher.send_away();
     }
 

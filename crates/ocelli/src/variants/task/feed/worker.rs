@@ -1,6 +1,7 @@
 //! The worker's side of the feed: what it is told of the stream, which pictures it is given and for whom, and where what it makes
 //! goes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -67,7 +68,10 @@ impl Feed {
             Some(fps) => fps.millihertz().min(measured),
             None => measured,
         };
-        protocol::Output { rate_mhz, ..asked }
+        let is_film = self.track().is_some_and(|track| track.codec != Codec::Jpeg);
+        let usual = (coding == Coding::Jpeg && is_film).then_some(self.shared.rules.quality);
+        let quality = asked.quality.or(usual);
+        protocol::Output { rate_mhz, quality, ..asked }
     }
 
     /// The next picture for the worker, if it is to be given one now.
@@ -133,18 +137,41 @@ impl Feed {
         if let Some(output) = self.outputs.iter_mut().find(|output| output.variant.id == piece.id) {
             output.publish(piece, data, shown, &self.tracks, Instant::now());
         }
+        self.note_decoded();
         Ok(())
     }
 
-    /// The worker has finished the picture of this number, which was wanted for so many outputs.
+    /// Why no picture is decoded, where that has to be told. Says so in the log once.
+    pub(in super::super) fn why_undecoded(&mut self) -> Option<Arc<str>> {
+        let (why, is_new) = self.undecoded.told(Instant::now()).filter(|_| self.is_decoding())?;
+        let words = format!("no picture can be decoded: {why}");
+        if is_new {
+            tracing::warn!(camera = %self.shared.camera.name(), "{words}");
+        }
+        Some(words.into())
+    }
+
+    fn note_decoded(&mut self) {
+        if self.undecoded.shown() {
+            tracing::info!(camera = %self.shared.camera.name(), "pictures are decoded again");
+        }
+    }
+
+    /// The worker has finished the picture of this number, which was wanted for so many outputs: what came of it, what
+    /// decoding and the outputs took, and what is wrong with it in words, if something is.
     pub(in super::super) fn done(
         &mut self,
         number: u32,
         wanted: usize,
         outcome: Outcome,
-        decode: Duration,
-        outputs: Duration,
+        (decode, outputs): (Duration, Duration),
+        words: &str,
     ) {
+        match outcome {
+            Outcome::Shown => self.note_decoded(),
+            Outcome::Later | Outcome::Damaged | Outcome::NeedsKeyframe if words.is_empty() => {}
+            _ => self.undecoded.failed(words, Instant::now()),
+        }
         self.intake.done((wanted > 0).then_some(decode + outputs));
         let made = || self.outputs.iter().filter(|output| output.coding().is_some());
         made().for_each(|output| output.variant.numbers.decoded(decode));
