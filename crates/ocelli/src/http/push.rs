@@ -65,8 +65,8 @@ impl PushView {
         Self {
             target: push.address().label().to_owned(),
             url: push.address().to_string(),
-            state: state_name(&stats.state()),
-            cause: stats.cause().as_deref().map(str::to_owned),
+            state: state_name(&push.state()),
+            cause: push.cause().as_deref().map(str::to_owned),
             address: stats.resolved().map(|address| address.to_string()),
             local_address: stats.local().map(|address| address.to_string()),
             ssrc: stats.ssrc(),
@@ -157,7 +157,7 @@ pub(super) fn register_pushes(app: &App, registry: &mut Registry) {
             let stats = push.stats();
             let label =
                 OfTarget { camera: camera.name().to_string(), target: push.address().label().to_owned() };
-            up.get_or_create(&label).set(f64::from(stats.state() == PushState::Sending));
+            up.get_or_create(&label).set(f64::from(push.state() == PushState::Sending));
             if let Some(p99) = stats.latency().p99 {
                 latency.get_or_create(&label).set(p99.as_secs_f64());
             }

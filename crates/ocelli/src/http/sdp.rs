@@ -51,7 +51,7 @@ fn answer(camera: &CameraEntry, query: &SdpQuery) -> Result<Response, ApiError> 
     let name = camera.name();
     let push = chosen(camera, query.target.as_deref())?;
     let Some(target) = target_of(&push) else {
-        let cause = push.stats().cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let cause = push.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
         let error = format!("the address of {} is not known yet{cause}", push.address().label());
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     };
@@ -59,9 +59,10 @@ fn answer(camera: &CameraEntry, query: &SdpQuery) -> Result<Response, ApiError> 
         let error = format!("the pictures of `{name}` are not sent to {}: {why}", push.address().label());
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     }
-    let tracks = push.stream().and_then(|stream| stream.stats().tracks);
+    let tracks = push.shaped().and_then(|shaped| shaped.stream().stats().tracks);
     let Some(medium) = tracks.as_ref().and_then(|tracks| medium(video_track(tracks)?, &push, target)) else {
-        let error = format!("how the pictures of `{name}` are coded is not known yet");
+        let cause = push.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let error = format!("how the pictures of `{name}` are coded is not known yet{cause}");
         return Err(ApiError::unavailable(error, "see /stats for its state", RETRY_SECONDS));
     };
     let local = push.stats().local().map(|local| local.ip());

@@ -26,7 +26,7 @@ mod tests;
 mod timeline;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use ocelli_hub::Stream;
 use ocelli_proto::rtcp::adapt::Bounds;
@@ -40,7 +40,7 @@ pub use stats::{PushDrop, PushFeedback, PushState, PushStats};
 pub use timeline::Timeline;
 
 use crate::variants::{Pixels, Shape, Shaped};
-use target::{Heir, Shaping, Target};
+use target::{Heir, Held, Shaping, Target};
 
 /// What holds for every target that does not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Default for RtpOptions {
 pub struct Push {
     address: PushAddress,
     stats: Arc<PushStats>,
-    shaped: Arc<OnceLock<Shaped>>,
+    held: Arc<Held>,
     task: AbortHandle,
     heir: Heir,
 }
@@ -86,10 +86,10 @@ impl Push {
         let stats = PushStats::new(ssrc.unwrap_or_else(|| fastrand::u32(..)));
         let heir = Heir::default();
         let recoder = (options.reencode == Reencode::Auto).then(|| pixels.clone());
-        let shaped = Arc::<OnceLock<Shaped>>::default();
+        let held = Arc::<Held>::default();
         let (camera, pixels) = (stream.clone(), pixels.clone());
         let watcher = stats.clone();
-        let shaping = Shaping { camera, shape: *shape, pixels, shaped: shaped.clone(), watcher };
+        let shaping = Shaping { camera, shape: *shape, pixels, held: held.clone(), watcher };
         let bounds = Bounds {
             min_fps: address.min_fps.unwrap_or(options.min_fps).into(),
             min_quality: address.min_quality.or(options.min_quality).filter(|_| recoder.is_some()),
@@ -104,7 +104,7 @@ impl Push {
             before.map(Self::end),
         );
         let task = tokio::spawn(target.run()).abort_handle();
-        Self { address, stats, shaped, task, heir }
+        Self { address, stats, held, task, heir }
     }
 
     /// Whether for its receivers one with `address` would be the same stream: sent there too, and with the same number.
@@ -127,9 +127,26 @@ impl Push {
         &self.address
     }
 
-    /// What is sent; `None` while there is no place for another encoder.
-    pub fn stream(&self) -> Option<&Arc<Stream>> {
-        self.shaped.get().map(Shaped::stream)
+    /// What is sent; `None` while that cannot be made.
+    pub fn shaped(&self) -> Option<Shaped> {
+        self.held.shaped()
+    }
+
+    /// What it does: it waits, too, while no pictures come of the variant that it sends.
+    pub fn state(&self) -> PushState {
+        match (self.stats.state(), self.trouble()) {
+            (PushState::Sending, Some(cause)) => PushState::Waiting { cause },
+            (state, _) => state,
+        }
+    }
+
+    /// Why pictures do not arrive, in words, as far as it is known here.
+    pub fn cause(&self) -> Option<Arc<str>> {
+        self.stats.cause().or_else(|| self.trouble())
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.shaped()?.trouble()
     }
 
     /// Its numbers.

@@ -24,7 +24,7 @@ pub enum PushState {
     Starting,
     /// It sends what comes.
     Sending,
-    /// It could not send, and will try again.
+    /// It could not send, or has nothing to send, and will try again.
     Waiting {
         /// Why, in words.
         cause: Arc<str>,
@@ -112,6 +112,8 @@ pub struct PushStats {
 #[derive(Debug)]
 struct Rest {
     state: PushState,
+    /// Why the pictures that were asked for cannot be made, while they cannot.
+    lacking: Option<Arc<str>>,
     /// Why pictures are refused, while they are.
     refused: Option<Arc<str>>,
     /// Why pictures are encoded anew, while they are.
@@ -140,6 +142,7 @@ impl PushStats {
             began: Instant::now(),
             rest: Mutex::new(Rest {
                 state: PushState::Starting,
+                lacking: None,
                 refused: None,
                 reencoded: None,
                 last_refusal: None,
@@ -194,15 +197,19 @@ impl PushStats {
 
     /// What it does.
     pub fn state(&self) -> PushState {
-        self.rest().state.clone()
+        let rest = self.rest();
+        match &rest.lacking {
+            Some(cause) => PushState::Waiting { cause: cause.clone() },
+            None => rest.state.clone(),
+        }
     }
 
     /// Why pictures do not arrive, in words, as far as it is known here.
     pub fn cause(&self) -> Option<Arc<str>> {
         let rest = self.rest();
         let refuses = rest.last_refusal.is_some_and(|at| at.elapsed() < REFUSAL_LASTS);
-        match &rest.state {
-            PushState::Waiting { cause } => Some(cause.clone()),
+        match (&rest.lacking, &rest.state) {
+            (Some(cause), _) | (_, PushState::Waiting { cause }) => Some(cause.clone()),
             _ if refuses => Some("nobody listens there: the host refuses the packets".into()),
             _ => None,
         }
@@ -304,23 +311,18 @@ impl PushStats {
     }
 
     /// Returns whether it is another reason than before.
+    pub(super) fn set_lacking(&self, lacking: Option<&Arc<str>>) -> bool {
+        set(&mut self.rest().lacking, lacking)
+    }
+
+    /// Returns whether it is another reason than before.
     pub(super) fn set_refused(&self, refused: Option<&Arc<str>>) -> bool {
-        let mut rest = self.rest();
-        let changed = rest.refused.as_ref() != refused;
-        if changed {
-            rest.refused = refused.cloned();
-        }
-        changed
+        set(&mut self.rest().refused, refused)
     }
 
     /// Returns whether it is another reason than before.
     pub(super) fn set_reencoded(&self, reencoded: Option<&Arc<str>>) -> bool {
-        let mut rest = self.rest();
-        let changed = rest.reencoded.as_ref() != reencoded;
-        if changed {
-            rest.reencoded = reencoded.cloned();
-        }
-        changed
+        set(&mut self.rest().reencoded, reencoded)
     }
 
     pub(super) fn set_addresses(&self, resolved: Option<SocketAddr>, local: Option<SocketAddr>) {
@@ -343,4 +345,13 @@ impl Watcher for PushStats {
     fn left_alone(&self) {
         self.rest().charge.leave_alone();
     }
+}
+
+/// Returns whether it is another reason than before.
+fn set(known: &mut Option<Arc<str>>, reason: Option<&Arc<str>>) -> bool {
+    let changed = known.as_ref() != reason;
+    if changed {
+        *known = reason.cloned();
+    }
+    changed
 }

@@ -1,10 +1,11 @@
 //! The task of one target: takes the newest picture's packets, gives them the target's own numbers, sends them.
 
+use std::future::{pending, ready};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ocelli_hub::{DerivedReader, Next, Stream, Want};
+use ocelli_hub::{Backoff, DerivedReader, Next, Stream, Want};
 use ocelli_media::MediaTime;
 use ocelli_proto::rtcp::adapt::Bounds;
 use ocelli_proto::rtp::Stamp;
@@ -22,8 +23,6 @@ use crate::variants::{Pixels, Shape, Shaped, Unshaped};
 /// A full socket is waited for as long as pictures are apart, within these bounds.
 const LEAST_PATIENCE: Duration = Duration::from_millis(5);
 const MOST_PATIENCE: Duration = Duration::from_millis(200);
-/// Between two tries of a target for whose pictures there is no encoder.
-const NO_PLACE: Duration = Duration::from_secs(5);
 
 /// What a target leaves to one that takes its place: for the receivers it is one stream.
 pub(super) struct Legacy {
@@ -45,21 +44,69 @@ pub(super) struct Shaping {
     /// What is asked of them.
     pub(super) shape: Shape,
     pub(super) pixels: Pixels,
-    /// They, as soon as there is a place for what makes them.
-    pub(super) shaped: Arc<OnceLock<Shaped>>,
+    /// They, while they can be made.
+    pub(super) held: Arc<Held>,
     /// By whose numbers they are lowered.
     pub(super) watcher: Arc<PushStats>,
 }
 
+/// The pictures that a target sends, while they can be made.
+#[derive(Debug, Default)]
+pub(super) struct Held(Mutex<Option<Shaped>>);
+
+impl Held {
+    /// They, if they can be made.
+    pub(super) fn shaped(&self) -> Option<Shaped> {
+        self.lock().clone()
+    }
+
+    /// Lets go of them if they have ended: why they have.
+    fn let_go_if_ended(&self) -> Option<Arc<str>> {
+        let mut held = self.lock();
+        let ended = held.take_if(|shaped| shaped.has_ended());
+        // Who lets go of a variant last has more to do than a lock should wait for.
+        drop(held);
+        ended?.trouble()
+    }
+
+    /// A lock whose holders only ever assign.
+    fn lock(&self) -> MutexGuard<'_, Option<Shaped>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Shaping {
-    /// The stream to be sent.
+    /// Has the pictures made: the stream to be sent.
     fn stream(&self) -> Result<Arc<Stream>, Unshaped> {
-        if let Some(shaped) = self.shaped.get() {
-            return Ok(shaped.stream().clone());
-        }
         let shaped = self.pixels.shaped(&self.shape)?;
         shaped.watched_by(&self.watcher);
-        Ok(self.shaped.get_or_init(|| shaped).stream().clone())
+        let stream = shaped.stream().clone();
+        let before = self.held.lock().replace(shaped);
+        drop(before);
+        Ok(stream)
+    }
+}
+
+/// When pictures that could not be made are asked for again.
+#[derive(Debug, Default)]
+struct Retry {
+    failures: u32,
+    at: Option<tokio::time::Instant>,
+}
+
+impl Retry {
+    fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = Backoff::default().wait(self.failures, fastrand::f64());
+        self.at = Some(tokio::time::Instant::now() + wait);
+    }
+
+    /// Waits until they are to be asked for again; for ever while they come.
+    async fn due(&self) {
+        match self.at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => pending().await,
+        }
     }
 }
 
@@ -67,8 +114,9 @@ pub(super) struct Target {
     address: PushAddress,
     shaping: Shaping,
     recoder: Option<Pixels>,
-    /// What is sent, or the camera's own pictures while that cannot be.
+    /// What is sent, or the camera's own pictures while that cannot be made: whoever waits for it wants the camera to run.
     stream: Arc<Stream>,
+    retry: Retry,
     stats: Arc<PushStats>,
     /// Dropped before `link`: who finds RTP's port free finds RTCP's free too.
     feedback: Feedback,
@@ -148,6 +196,7 @@ impl Target {
             shaping,
             recoder,
             stream,
+            retry: Retry::default(),
             stats,
         }
     }
@@ -162,34 +211,59 @@ impl Target {
                 self.inherit(legacy);
             }
         }
-        self.have_pictures().await;
+        if self.shaping.held.shaped().is_none() {
+            self.have_pictures();
+        }
+        // What needs no look-up is open before the first picture is taken.
+        tokio::select! {
+            biased;
+            change = self.link.change() => self.changed(change),
+            () = ready(()) => {}
+        }
         loop {
+            let has_pictures = self.retry.at.is_none();
             tokio::select! {
                 change = self.link.change() => self.changed(change),
                 event = self.feedback.event() => self.heard(event),
-                next = self.pictures.next() => match next {
-                    Ok(Next::Piece(picture)) => self.take(&picture).await,
+                () = self.retry.due() => self.have_pictures(),
+                next = self.pictures.next(), if has_pictures => match next {
+                    Ok(Next::Piece(picture)) => {
+                        self.retry.failures = 0;
+                        self.take(&picture).await;
+                    }
                     Ok(Next::Lost { pieces }) => self.stats.dropped_pictures(PushDrop::Behind, pieces),
-                    // The camera sends its viewers away; this one comes back for the next picture.
-                    Err(_) => self.subscribe(self.packet_bytes),
+                    Err(_) => self.sent_away(),
                 },
             }
         }
     }
 
-    /// Waits until there is a place for what makes the pictures that were asked for.
-    async fn have_pictures(&mut self) {
-        while self.shaping.shaped.get().is_none() {
-            match self.shaping.stream() {
-                Ok(stream) => {
-                    self.stream = stream;
-                    self.subscribe(self.packet_bytes);
-                }
-                Err(error) => {
-                    self.down(&error.to_string().into());
-                    tokio::time::sleep(NO_PLACE).await;
-                }
+    /// Has the pictures made that were asked for, or says why they cannot be and tries again after a while.
+    fn have_pictures(&mut self) {
+        match self.shaping.stream() {
+            Ok(stream) => {
+                self.retry.at = None;
+                self.stats.set_lacking(None);
+                self.stream = stream;
+                self.subscribe(self.packet_bytes);
             }
+            Err(error) => self.lack(&error.to_string().into()),
+        }
+    }
+
+    /// The pictures end: a variant that cannot be made is asked for anew, as far as there may be one then. A camera sends
+    /// its viewers away as well; this one comes back for the next picture.
+    fn sent_away(&mut self) {
+        match self.shaping.held.let_go_if_ended() {
+            Some(why) => self.lack(&why),
+            None => self.subscribe(self.packet_bytes),
+        }
+    }
+
+    fn lack(&mut self, why: &Arc<str>) {
+        self.retry.failed();
+        if self.stats.set_lacking(Some(why)) {
+            tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: nothing to send: {why}");
         }
     }
 

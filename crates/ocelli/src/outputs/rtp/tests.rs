@@ -135,6 +135,29 @@ async fn sound_between_the_pictures_is_not_pushed() {
     assert_eq!(push.stats().dropped().iter().map(|(_, count)| count).sum::<u64>(), 0);
 }
 
+#[tokio::test]
+async fn a_variant_that_cannot_be_made_is_said_and_asked_for_again() {
+    let stream = Stream::new("cam".parse().unwrap(), Bounds { pieces: 32, bytes: 64 << 20 });
+    let mut publisher = stream.publish().unwrap();
+    let (socket, address) = receiver();
+    let shape = Shape { codec: Some(Codec::H265), ..Shape::default() };
+    let pixels = Pixels::with_program(stream.clone(), "/none".into(), Rules::default());
+    let push = Push::start(&stream, address, &shape, RtpOptions::default(), &pixels, None);
+    until(|| push.state() == PushState::Sending).await;
+    publisher.set_tracks(vec![Track::video(Codec::Jpeg, None, Vec::new())]);
+    publish(&mut publisher, 0, true, &Bytes::from_static(BASELINE));
+    let words = "nothing here encodes h265";
+    until(|| push.cause().is_some_and(|cause| cause.contains(words))).await;
+    assert!(matches!(push.state(), PushState::Waiting { cause } if cause.contains(words)));
+    publisher.set_tracks(vec![Track::video(Codec::H265, None, Vec::new())]);
+    // It asks again after a second or two.
+    until(|| push.state() == PushState::Sending).await;
+    publish(&mut publisher, 3000, true, &slice(0x26, 200));
+    // What is the camera's own begins with its last picture, which was a JPEG.
+    while next_length(&socket).await != 12 + 200 {}
+    assert_eq!(push.cause(), None);
+}
+
 async fn next_length(socket: &tokio::net::UdpSocket) -> usize {
     let received = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut [0; 2000])).await;
     received.expect("in time").unwrap()
