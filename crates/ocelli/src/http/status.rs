@@ -237,6 +237,9 @@ impl CameraView {
         let status = camera.status();
         let stats = camera.stream().stats();
         let track = stats.tracks.as_ref().and_then(|tracks| video_track(tracks));
+        // As those see it who ask for nothing else.
+        let turn = camera.pixel_options().shape.turn;
+        let size = track.and_then(|track| track.size).map(|size| turn.of(size));
         let latency = app.viewers.latency(camera.name());
         let pixels = camera.pixels().stats();
         let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -254,8 +257,8 @@ impl CameraView {
             },
             restarts: status.restarts,
             codec: track.map(|track| track.codec.to_string()),
-            width: track.and_then(|track| track.size).map(|size| size.width),
-            height: track.and_then(|track| track.size).map(|size| size.height),
+            width: size.map(|size| size.width),
+            height: size.map(|size| size.height),
             fps: (stats.rate.frames_per_second * 100.0).round() / 100.0,
             bits_per_second: stats.rate.bits_per_second as u64,
             frames: stats.frames,
