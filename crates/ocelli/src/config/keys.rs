@@ -352,7 +352,7 @@ pub const CAMERA: Table = Table {
         ),
         key(
             "flip",
-            Kind::Choice(&["none", "horizontal", "vertical"]),
+            Kind::Choice(&["none", "horizontal", "vertical", "both"]),
             "How they are mirrored, after they were turned: left and right exchanged, or top and bottom.",
         ),
         key(
@@ -437,7 +437,7 @@ pub const VARIANT: Table = Table {
         key("rotate", Kind::OneOf(&[0, 90, 180, 270]), "As a camera's, beyond the camera's own."),
         key(
             "flip",
-            Kind::Choice(&["none", "horizontal", "vertical"]),
+            Kind::Choice(&["none", "horizontal", "vertical", "both"]),
             "As a camera's, beyond the camera's own.",
         ),
     ],

@@ -85,6 +85,7 @@ fn turn(section: &Section) -> Turn {
     match section.word("flip") {
         "horizontal" => turn.mirrored(),
         "vertical" => turn.upside_down(),
+        "both" => turn.mirrored().upside_down(),
         _ => turn,
     }
 }
@@ -133,11 +134,16 @@ fn variant(
     if shape == Shape::default() && section.values.is_empty() && reader.problems.is_empty() {
         reader.warn(Some(place), format!("{path}: says nothing, so it is the camera itself"));
     }
-    if let (Some(Codec::Jpeg), Some(place)) = (shape.codec, section.place_of("bitrate")) {
-        reader.warn(Some(place), format!("{path}.bitrate: ignored, of JPEGs the quality is chosen"));
-    }
-    if let (Some(Codec::H264), Some(place)) = (shape.codec, section.place_of("quality")) {
-        reader.warn(Some(place), format!("{path}.quality: ignored, of H.264 the bit rate is chosen"));
+    let unfit = [("bitrate", Codec::H264), ("quality", Codec::Jpeg)];
+    for (key, _) in unfit.into_iter().filter(|(_, fit)| shape.codec.is_some_and(|codec| codec != *fit)) {
+        if let Some(place) = section.place_of(key) {
+            let why = match shape.codec {
+                Some(Codec::Jpeg) => "of JPEGs the quality is chosen",
+                Some(Codec::H264) => "of H.264 the bit rate is chosen",
+                _ => "pictures that are not coded have none",
+            };
+            reader.warn(Some(place), format!("{path}.{key}: ignored, {why}"));
+        }
     }
     Some((name.ok()?, shape))
 }
