@@ -204,7 +204,11 @@ impl Driver {
                 () = &mut repeating => {}
                 ended = &mut running => {
                     if let Some(last) = stream.last_picture() {
+                        if stream.gives_pictures() {
+                            self.supervisor.begins(last);
+                        }
                         self.supervisor.picture_at(last);
+                        self.report();
                     }
                     let why = ended.err().unwrap_or_else(|| SourceError::lost("the camera ended"));
                     self.supervisor.ended(&why, now(), fastrand::f64());
@@ -292,7 +296,7 @@ impl Driver {
         let mut status = lock(&self.status);
         let state = self.supervisor.state().clone();
         let was_ready = matches!(status.state, State::Ready { .. } | State::Closing { .. });
-        if matches!(state, State::Ready { .. }) && !was_ready {
+        if matches!(state, State::Ready { .. } | State::Closing { .. }) && !was_ready {
             tracing::info!(camera = %self.stream.name(), "camera ready");
         }
         if let State::Waiting { cause } = &state

@@ -182,13 +182,19 @@ impl Supervisor {
 
     /// The first picture of this run came.
     pub fn picture(&mut self, now: Instant) {
+        self.begins(now);
+        self.picture_at(now);
+    }
+
+    /// This run has given pictures at `at`, as far as that is not known yet.
+    pub fn begins(&mut self, at: Instant) {
         if !matches!(self.state, State::Starting { .. } | State::Waiting { .. }) {
-            return self.picture_at(now);
+            return;
         }
         self.state = if self.wanted() {
-            State::Ready { since: now, last: now }
+            State::Ready { since: at, last: at }
         } else {
-            State::Closing { ready_since: now, since: now, last: now }
+            State::Closing { ready_since: at, since: at, last: at }
         };
     }
 
