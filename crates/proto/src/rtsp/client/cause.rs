@@ -126,6 +126,9 @@ fn listed(schemes: &str) -> String {
     if schemes.is_empty() { String::new() } else { format!(" ({schemes})") }
 }
 
+/// How much of a server's own words is shown, in characters: a list of what it has among them.
+const MOST_OF_REASON: usize = 400;
+
 /// A refusal in words. The camera's own stand behind where they say more than the status.
 fn refused(method: &str, status: u16, reason: &str) -> String {
     let words = match status {
@@ -145,8 +148,9 @@ fn refused(method: &str, status: u16, reason: &str) -> String {
     };
     let own = reason.trim();
     let says_more = !own.is_empty() && !own.eq_ignore_ascii_case(Status(status).phrase());
-    let own: String = own.chars().take(80).collect();
-    let own = if says_more { format!(": {own}") } else { String::new() };
+    let shown: String = own.chars().take(MOST_OF_REASON).collect();
+    let more = if shown.len() < own.len() { "…" } else { "" };
+    let own = if says_more { format!(": {shown}{more}") } else { String::new() };
     format!("{status}: {words} ({method}{own})")
 }
 
@@ -179,6 +183,7 @@ mod tests {
             "the camera closed the connection when asked for PLAY"
         );
         assert_eq!(Cause::Disconnected { during: None }.to_string(), "the camera closed the connection");
-        assert!(refused(404, &"x".repeat(1000)).len() < 160);
+        let long = refused(404, &"x".repeat(1000));
+        assert!(long.len() < 480 && long.contains("x…"), "{long}");
     }
 }
