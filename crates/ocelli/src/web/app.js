@@ -2,7 +2,7 @@
 
 import { CameraCard } from "./camera-card.js";
 import { CameraPoll } from "./cameras.js";
-import { chooseLive } from "./live-budget.js";
+import { MAX_LIVE, chooseLive } from "./live-budget.js";
 import { SnapshotRound } from "./snapshots.js";
 import * as format from "./format.js";
 import { ImgReader, StreamWorker, canUseWorker } from "./stream-reader.js";
@@ -107,7 +107,7 @@ function share() {
   const waiting = candidates.filter((candidate) => candidate.visible && !chosen.has(candidate.name)).length;
   const budget = byId("budget");
   budget.hidden = waiting === 0;
-  budget.textContent = `${chosen.size} cameras are live at once, the others are shown as snapshots: point at one, or open it, to see it live.`;
+  budget.textContent = `No more than ${MAX_LIVE} cameras are live at once, the others are shown as snapshots: point at one, or open it, to see it live.`;
   snapshots.run(!document.hidden && waiting > 0);
 }
 
