@@ -111,7 +111,10 @@ impl FileSource {
                 }
                 Next::End => {
                     showing.end(&reel, out).await;
-                    return Err(SourceError::lost(format!("{} has come to its end", self.path.display())));
+                    let path = self.path.display();
+                    let words =
+                        format!("{path} has come to its end and begins anew; `loop=1` has no pause between");
+                    return Err(SourceError::lost(words));
                 }
             }
         }

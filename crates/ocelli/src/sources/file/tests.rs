@@ -72,7 +72,7 @@ async fn a_film_is_shown_to_its_end_at_its_pace() {
     let (ended, pictures, stream) = show(&format!("{text}?fps=20"), 99).await;
     assert_eq!(pictures, [BASELINE, PROGRESSIVE, BASELINE, PROGRESSIVE]);
     assert!(start.elapsed() >= Duration::from_millis(150), "took {:?}", start.elapsed());
-    assert!(ended.expect("it ends").cause().ends_with("a.mjpeg has come to its end"));
+    assert!(ended.expect("it ends").cause().contains("a.mjpeg has come to its end"));
     assert_eq!(dropped(&stream, Dropped::Damaged), 0);
 }
 
@@ -181,7 +181,7 @@ async fn h264_and_h265_are_shown_at_their_own_pace_and_order_and_loop_on_one_lin
         let start = Instant::now();
         let (ended, frames, stream) = show_frames(&text, 99).await;
         assert!(start.elapsed() >= Duration::from_millis(380), "{name} took {:?}", start.elapsed());
-        assert!(ended.expect("it ends").cause().ends_with("has come to its end"));
+        assert!(ended.expect("it ends").cause().contains("has come to its end"));
         let expected: Vec<i64> = (0..20).map(|at| at * 20).collect();
         assert_eq!(shown_at(&frames), expected, "{name}");
         assert_eq!(frames.iter().filter(|frame| frame.key).count(), 2, "{name}");
@@ -219,7 +219,7 @@ async fn mp4_is_shown_at_its_own_times_with_its_sound_and_loops_on_one_line_of_t
         let (ended, frames, stream) = show_frames(&text, 999).await;
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(380), "{name} took {took:?}");
-        assert!(ended.expect("it ends").cause().ends_with("has come to its end"), "{name}");
+        assert!(ended.expect("it ends").cause().contains("has come to its end"), "{name}");
         let (pictures, sound): (Vec<_>, Vec<_>) = frames.into_iter().partition(|f| f.track == TrackId::VIDEO);
         assert_eq!(shown_at(&pictures), (0..20).map(|at| at * 20).collect::<Vec<_>>(), "{name}");
         assert!((18..=22).contains(&sound.len()), "{name}: {} packets of sound", sound.len());
