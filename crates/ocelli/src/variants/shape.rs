@@ -13,15 +13,18 @@ use ocelli_media::{Codec, Size, Track, Turn};
 mod tests;
 
 /// Widths that requests are rounded to, in pixels.
-const WIDTHS: &[u16] = &[160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840];
+const WIDTHS: &[u16] =
+    &[16, 32, 64, 96, 128, 160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840];
 /// Heights that requests are rounded to, in pixels.
-const HEIGHTS: &[u16] = &[90, 120, 180, 240, 360, 480, 540, 600, 720, 960, 1080, 1440, 2160];
+const HEIGHTS: &[u16] = &[16, 32, 48, 64, 90, 120, 180, 240, 360, 480, 540, 600, 720, 960, 1080, 1440, 2160];
 /// Rates that requests are rounded to, in thousandths of pictures a second.
-const RATES: &[u32] =
-    &[100, 200, 500, 1000, 2000, 3000, 5000, 8000, 10_000, 12_000, 15_000, 20_000, 25_000, 30_000, 60_000];
+const RATES: &[u32] = &[
+    10, 20, 50, 100, 200, 500, 1000, 2000, 3000, 5000, 8000, 10_000, 12_000, 15_000, 20_000, 25_000, 30_000,
+    60_000,
+];
 /// Bit rates that requests are rounded to, in kbit/s.
 const BIT_RATES: &[u32] = &[
-    100, 200, 300, 500, 800, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 25_000, 40_000,
+    50, 100, 200, 300, 500, 800, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 25_000, 40_000,
     60_000, 100_000,
 ];
 /// Smallest and greatest side that can be asked for.
@@ -75,7 +78,7 @@ impl fmt::Display for Fps {
 
 /// A parameter whose value cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}={value}")]
+#[error("{name}={value}: expected {expected}")]
 pub struct BadParameter {
     /// The parameter.
     pub name: &'static str,
@@ -83,6 +86,13 @@ pub struct BadParameter {
     pub value: String,
     /// What is allowed, in words.
     pub expected: &'static str,
+}
+
+impl BadParameter {
+    /// A bit rate of what is no film.
+    pub fn no_bit_rate(value: &str) -> Self {
+        bad("bitrate", value, "only with H.264: of JPEGs the quality is chosen")
+    }
 }
 
 impl Shape {
@@ -115,6 +125,11 @@ impl Shape {
                 _ => {}
             }
         }
+        if let (Some(kbps), Some(Codec::Jpeg | Codec::Rgb24 | Codec::Yuv420)) =
+            (shape.bit_rate_kbps, shape.codec)
+        {
+            return Err(BadParameter::no_bit_rate(&kbps.to_string()));
+        }
         shape.turn = if is_mirrored { rotated.mirrored() } else { rotated };
         if is_upside_down {
             shape.turn = shape.turn.upside_down();
@@ -122,15 +137,16 @@ impl Shape {
         Ok(shape)
     }
 
-    /// The nearest of the few shapes that requests are rounded to.
+    /// The next of the few shapes that requests are rounded to that is no more than was asked: whoever says how many pixels,
+    /// pictures or bits has no room for more. A quality is none of these, and becomes the nearest.
     #[must_use]
     pub fn rounded(self) -> Self {
         Self {
-            width: self.width.map(|width| nearest(WIDTHS, width)),
-            height: self.height.map(|height| nearest(HEIGHTS, height)),
+            width: self.width.map(|width| at_most(WIDTHS, width)),
+            height: self.height.map(|height| at_most(HEIGHTS, height)),
             quality: self.quality.map(|quality| ((quality + 5) / 10 * 10).clamp(10, 100)),
-            fps: self.fps.map(|fps| Fps(nearest(RATES, fps.0))),
-            bit_rate_kbps: self.bit_rate_kbps.map(|rate| nearest(BIT_RATES, rate)),
+            fps: self.fps.map(|fps| Fps(at_most(RATES, fps.0))),
+            bit_rate_kbps: self.bit_rate_kbps.map(|rate| at_most(BIT_RATES, rate)),
             ..self
         }
     }
@@ -218,10 +234,9 @@ fn words_of(turn: Turn) -> (u16, Option<&'static str>) {
     }
 }
 
-/// The step nearest to `wanted`; of two, the greater.
-fn nearest<N: Copy + Into<u64>>(steps: &[N], wanted: N) -> N {
-    let away = |step: &&N| (**step).into().abs_diff(wanted.into());
-    *steps.iter().rev().min_by_key(away).expect("a ladder has steps")
+/// The greatest step up to `wanted`.
+fn at_most<N: Copy + PartialOrd>(steps: &[N], wanted: N) -> N {
+    steps.iter().rev().copied().find(|step| *step <= wanted).unwrap_or(steps[0])
 }
 
 fn bad(name: &'static str, value: &str, expected: &'static str) -> BadParameter {
