@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ocelli_hub::{Bounds, Camera, CameraParts, OnLost, Policy, Source, Status, Stream, StreamName, Want};
-use ocelli_media::Tracks;
+use ocelli_media::{Codec, Tracks, video_track};
 
 use crate::config::PixelOptions;
 use crate::connections::Connections;
@@ -117,6 +117,12 @@ impl CameraEntry {
     /// How its pictures are made anew, where they are.
     pub fn pixel_options(&self) -> &PixelOptions {
         &self.pixel_options
+    }
+
+    /// How its source codes pictures, where that is known.
+    pub fn codec(&self) -> Option<Codec> {
+        let tracks = self.stream().stats().tracks?;
+        video_track(&tracks).map(|track| track.codec)
     }
 
     /// What its source gives, once it has said so: waited for as long as `patience`. Counts as one who watches meanwhile.

@@ -122,7 +122,11 @@ impl<W: Write> Sink for Output<W> {
     fn piece(&mut self, piece: &Piece, data: &[u8]) -> io::Result<()> {
         match Answer::piece_head(piece, data.len()) {
             Some(head) => write_both(&mut self.0, &head, data),
-            None => self.note(piece.id, NoteKind::Warning, "a picture became too long"),
+            None => self.note(
+                piece.id,
+                NoteKind::Ended,
+                "its pictures are longer than 64 MiB: ask for smaller ones",
+            ),
         }
     }
 

@@ -413,8 +413,7 @@ fn pushes(section: &Section, pixels: &PixelOptions, reader: &mut Reader<'_>) -> 
     for text in section.texts("push") {
         let Some(target) = push(&path, text, reader) else { continue };
         if let Err(error) = target.asked(pixels) {
-            let problem = Problem::new(Some(text.place), path.clone(), error.to_string());
-            reader.problems.push(problem.expected(error.expected().trim_start_matches("expected ")));
+            reader.problems.push(Problem::new(Some(text.place), path.clone(), error.to_string()));
         }
         if targets.contains(&target) {
             let problem =

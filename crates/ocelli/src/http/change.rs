@@ -55,8 +55,12 @@ pub(super) async fn camera(
     let change = Change::parse(&body, &known)?;
     if let Some(targets) = change.push {
         for (index, target) in targets.iter().enumerate() {
-            target.asked(camera.pixel_options()).map_err(|error| {
+            let asked = target.asked(camera.pixel_options()).map_err(|error| {
                 ApiError::bad_parameter(format!("`push[{index}]`: {error}"), error.expected())
+            })?;
+            camera.pixels().may_make(&asked.exact).map_err(|error| {
+                let hint = "ask for the camera's own pictures, or for others of them";
+                ApiError::bad_parameter(format!("`push[{index}]`: {error}"), hint)
             })?;
         }
         let shown: Vec<&str> = targets.iter().map(PushAddress::label).collect();

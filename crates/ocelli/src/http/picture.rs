@@ -17,7 +17,7 @@ use super::takeover::Takeover;
 use crate::app::{App, CameraEntry};
 use crate::outputs::mjpeg::{self, Ended, MjpegParts, Part, StreamOptions};
 use crate::transcode::Failure;
-use crate::variants::{Asked, Shape, Shaped, StillPicture, Unshaped};
+use crate::variants::{Asked, BadParameter, MOST_WAITING, Shape, Shaped, StillPicture, Unshaped};
 use crate::viewers::ViewerKind;
 
 /// How long a snapshot waits for a picture of a camera that is just being started.
@@ -120,7 +120,7 @@ async fn stream_of(camera: &Arc<CameraEntry>, asked: Asker) -> Result<Response, 
             let ended = mjpeg::serve(&socket, &mut head, &mut watched.parts, options, &viewer).await;
             // What a camera gives is often not known before its first picture; then, or when it comes to give something
             // else, the viewer goes on with what is made of that.
-            if !matches!(ended, Ended::Closed) || watched.source == codec_of(&camera) {
+            if !matches!(ended, Ended::Closed) || watched.source == camera.codec() {
                 break ended;
             }
             match Watched::new(&camera, &asked) {
@@ -146,7 +146,7 @@ struct Watched {
 
 impl Watched {
     fn new(camera: &CameraEntry, asked: &Asked) -> Result<Self, Unshaped> {
-        let source = codec_of(camera);
+        let source = camera.codec();
         let (shaped, thinned) = match source {
             // Most likely it gives JPEGs; these parts end if it does not.
             None if is_own(asked) => (camera.shaped(&Shape::default())?, asked.shape.fps),
@@ -198,6 +198,10 @@ fn asked_of(
         let hint = format!("expected one of {known}{elsewhere}");
         return Err(ApiError::bad_parameter(format!("codec={codec}"), hint));
     }
+    if let Some(value) = parameter(query, "bitrate")? {
+        let bad = BadParameter::no_bit_rate(value);
+        return Err(ApiError::bad_parameter(bad.to_string(), "leave it out, or ask for H.264 by RTSP"));
+    }
     let jpeg = |shape: Shape| Shape { codec: Some(Codec::Jpeg), bit_rate_kbps: None, ..shape };
     Ok(Asked { shape: jpeg(asked.shape), exact: jpeg(asked.exact), ..asked })
 }
@@ -233,6 +237,11 @@ fn not_made(failure: &Failure) -> ApiError {
         Failure::Unavailable(why) => {
             ApiError::new(StatusCode::NOT_IMPLEMENTED, &**why, "ask for the camera's own pictures")
         }
+        Failure::Overtaken => {
+            let error =
+                format!("snapshots of {MOST_WAITING} other sizes, qualities or turns were asked for since");
+            ApiError::unavailable(error, "ask for the same one, or for fewer at a time", 1)
+        }
         _ => ApiError::unavailable(failure.to_string(), "see /stats for what the camera gives", 2),
     }
 }
@@ -249,10 +258,6 @@ fn tell_variant(response: &mut Response, camera: &CameraEntry, asked: &Asked) {
     if let Some(Ok(value)) = made.map(|made| HeaderValue::from_str(&made)) {
         response.headers_mut().insert(X_VARIANT, value);
     }
-}
-
-fn codec_of(camera: &CameraEntry) -> Option<Codec> {
-    camera.stream().stats().tracks.as_deref().and_then(|tracks| video_track(tracks)).map(|track| track.codec)
 }
 
 /// The name by which the server was asked, without the port; `HOST` where the request has none that is one.

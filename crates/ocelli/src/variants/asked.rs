@@ -4,7 +4,7 @@
 //! Numbers of an address are [rounded](Shape::rounded), so that near requests share one encoder; those of the configuration
 //! are exact. Parameters that say nothing of pictures are passed over: people add them to defeat caches.
 
-use ocelli_media::Track;
+use ocelli_media::{Codec, Track};
 
 use super::shape::{BadParameter, Shape};
 use crate::config::PixelOptions;
@@ -33,12 +33,20 @@ pub enum BadAddress {
     #[error(transparent)]
     Parameter(#[from] BadParameter),
     /// The camera has no variant of this name.
-    #[error("there is no variant `{found}`")]
+    #[error("there is no variant `{found}`: {}", self.expected())]
     Variant {
         /// What was asked for, cut to what may be shown.
         found: String,
         /// The names that there are.
         known: Vec<String>,
+    },
+    /// A codec in which pictures cannot go this way.
+    #[error("codec={found}: expected {expected}")]
+    Codec {
+        /// What was asked for, by the address or by the variant that it names.
+        found: Codec,
+        /// What can be, in words.
+        expected: &'static str,
     },
     /// A parameter that is there twice.
     #[error("`{0}` is there twice")]
@@ -54,6 +62,7 @@ impl BadAddress {
                 "expected none: the camera has no variants".to_owned()
             }
             Self::Variant { known, .. } => format!("expected one of {}", known.join(", ")),
+            Self::Codec { expected, .. } => format!("expected {expected}"),
             Self::Twice(_) => "expected once".to_owned(),
         }
     }
@@ -83,6 +92,20 @@ impl Asked {
             own,
             by_name: variant.is_some(),
         })
+    }
+
+    /// The same, where it can go by RTP, which carries no raw pictures.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn by_rtp(self) -> Result<Self, BadAddress> {
+        match self.shape.codec {
+            Some(found @ (Codec::Rgb24 | Codec::Yuv420)) => {
+                let expected = "mjpeg, h264 or the camera's own: RTP carries no raw pictures here";
+                Err(BadAddress::Codec { found, expected })
+            }
+            _ => Ok(self),
+        }
     }
 
     /// As [`read`](Self::read), of what stands behind an address's question mark.
@@ -171,11 +194,11 @@ mod tests {
         let small = read("variant=small").unwrap();
         assert_eq!((small.shape.width, small.shape.quality), (Some(333), Some(55)));
         assert_eq!(small.shape.turn, Turn::Counterclockwise, "the camera's own turn comes first");
-        let both = read("variant=small&quality=71&rotate=90&fps=9.5").unwrap();
+        let both = read("variant=small&quality=71&rotate=90&fps=11.5").unwrap();
         assert_eq!((both.shape.width, both.shape.quality), (Some(333), Some(70)));
-        assert_eq!((both.exact.quality, both.exact.fps.unwrap().per_second()), (Some(71), 9.5));
+        assert_eq!((both.exact.quality, both.exact.fps.unwrap().per_second()), (Some(71), 11.5));
         assert_eq!(both.shape.turn, Turn::None);
-        let sized = read("variant=small&height=700").unwrap().shape;
+        let sized = read("variant=small&height=800").unwrap().shape;
         assert_eq!((sized.width, sized.height), (None, Some(720)), "another size is a whole one");
         assert_eq!(read("variant=film&width=640").unwrap().own.codec, Some(Codec::H264));
     }
@@ -183,13 +206,16 @@ mod tests {
     #[test]
     fn what_cannot_be_is_named_with_what_can() {
         let unknown = read("variant=tiny").unwrap_err();
-        assert_eq!(unknown.to_string(), "there is no variant `tiny`");
+        assert_eq!(unknown.to_string(), "there is no variant `tiny`: expected one of small, film");
         assert_eq!(unknown.expected(), "expected one of small, film");
         let none = Asked::read_query(&PixelOptions::default(), Some("variant=x")).unwrap_err();
         assert_eq!(none.expected(), "expected none: the camera has no variants");
         assert_eq!(read("width=1&width=2").unwrap_err().to_string(), "`width` is there twice");
         let wide = read("width=-1").unwrap_err();
-        assert_eq!((wide.to_string(), wide.expected()), ("width=-1".into(), "expected 16 to 8192".into()));
+        assert_eq!(
+            (wide.to_string(), wide.expected()),
+            ("width=-1: expected 16 to 8192".into(), "expected 16 to 8192".into())
+        );
     }
 
     #[test]

@@ -271,6 +271,19 @@ impl Pixels {
         Ok(hold.into())
     }
 
+    /// Whether the camera's pictures can be made so, as far as that is known; there need not be a place for it now.
+    ///
+    /// # Errors
+    /// Nothing makes such pictures.
+    pub fn may_make(&self, shape: &Shape) -> Result<(), Unshaped> {
+        let tracks = self.0.camera.stats().tracks;
+        let track = tracks.as_deref().and_then(|tracks| video_track(tracks));
+        match track.filter(|track| *shape != Shape::default() && !shape.is_given_by(track)) {
+            Some(track) => self.0.orders().may_make(&shape.of(track), track),
+            None => Ok(()),
+        }
+    }
+
     /// As [`shaped`](Self::shaped), for one who leaves out pictures himself: with the rate to which he is to thin them, where
     /// the camera's own stream is all that is asked but for it.
     ///

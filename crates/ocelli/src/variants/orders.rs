@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ocelli_codec::recode::Wish;
 use ocelli_codec::worker::protocol::{Able, Coding, Input, OutputId, Still};
 use ocelli_hub::{StatusReader, Stream};
-use ocelli_media::Track;
+use ocelli_media::{Codec, Size, Track};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ use crate::transcode::{Failure, LOOK_AGAIN};
 /// Pictures of one camera, of each kind (for RTP, and stills), that may wait for its worker: one of each way in which it is
 /// wanted, and no user asks for so many.
 pub const MOST_WAITING: usize = 8;
+
+/// Longest picture of a variant, for a worker's pipe and the ring that it is put into.
+const MOST_PIECE_BYTES: u64 = 64 << 20;
 
 /// What all who have to do with one camera's pixels share.
 #[derive(Debug)]
@@ -197,14 +200,7 @@ impl Shared {
         shape: &Shape,
         track: &Track,
     ) -> Result<Place, Unshaped> {
-        let impossible = |why: &str| Unshaped::Impossible(format!("there is no `{shape}`: {why}"));
-        let coding = shape.codec.and_then(Coding::of_codec);
-        let coding = coding.ok_or_else(|| impossible("nothing here encodes that"))?;
-        if let Some(words) = orders.unavailable() {
-            return Err(impossible(words));
-        }
-        let decodes = Input::of_codec(track.codec).map_or(Ok(()), |input| orders.means.decodes(input));
-        decodes.and_then(|()| orders.means.encodes(coding)).map_err(|why| impossible(&why))?;
+        orders.may_make(shape, track)?;
         let most = self.rules.per_camera;
         if orders.living.iter().filter(|(living, has_place)| *has_place && *living != id).count() >= most {
             return Err(Unshaped::TooMany { limit: "variants_per_camera", most });
@@ -253,6 +249,26 @@ impl Orders {
     fn unavailable(&self) -> Option<&str> {
         let (since, words) = self.unavailable.as_ref()?;
         (since.elapsed() < LOOK_AGAIN).then_some(words)
+    }
+
+    /// Whether pictures of `track` can be made into those of `shape`, as far as that is known.
+    pub(super) fn may_make(&self, shape: &Shape, track: &Track) -> Result<(), Unshaped> {
+        let impossible = |why: &str| Err(Unshaped::Impossible(format!("there is no `{shape}`: {why}")));
+        let codec = shape.codec.unwrap_or(track.codec);
+        let Some(coding) = Coding::of_codec(codec) else { return impossible(&no_encoder(codec)) };
+        if let Some(size) =
+            track.size.map(|size| shape.size(size, codec)).filter(|size| is_too_large(coding, *size))
+        {
+            let mib = MOST_PIECE_BYTES >> 20;
+            return impossible(&format!(
+                "a picture of {size} takes more than {mib} MiB: ask for a smaller one"
+            ));
+        }
+        if let Some(words) = self.unavailable() {
+            return impossible(words);
+        }
+        let decodes = Input::of_codec(track.codec).map_or(Ok(()), |input| self.means.decodes(input));
+        decodes.and_then(|()| self.means.encodes(coding)).or_else(|why| impossible(&why))
     }
 
     /// There is a worker, which can do this.
@@ -315,4 +331,20 @@ impl Orders {
             }
         }
     }
+}
+
+/// Why nothing is coded so.
+pub(super) fn no_encoder(codec: Codec) -> String {
+    format!("nothing here encodes {codec}")
+}
+
+/// Whether a picture of `size` that is not coded is longer than any may be.
+fn is_too_large(coding: Coding, size: Size) -> bool {
+    let (width, height) = (u64::from(size.width), u64::from(size.height));
+    let bytes = match coding {
+        Coding::Rgb24 => width * height * 3,
+        Coding::Yuv420 => width * height + 2 * width.div_ceil(2) * height.div_ceil(2),
+        Coding::Jpeg | Coding::H264 => 0,
+    };
+    bytes > MOST_PIECE_BYTES
 }

@@ -175,3 +175,53 @@ fn a_webcam_is_pushed_as_h264() {
     server.stop();
     receiver.stop();
 }
+
+/// A camera whose JPEGs say that they are of 65500 by 65500 pixels.
+fn giant(directory: &TempDir) -> String {
+    let mut jpeg = std::fs::read(crate::server::picture("baseline.jpg")).unwrap();
+    let frame = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xFF, 0xDC, 0xFF, 0xDC]);
+    let path = directory.path().join("giant.jpg");
+    std::fs::write(&path, jpeg).unwrap();
+    format!("[cameras.giant]\nsource = \"file:{}?loop=1&fps=10\"\n", path.display())
+}
+
+#[test]
+fn viewers_of_pictures_that_nothing_decodes_are_told_so() {
+    let directory = directory();
+    let server = Server::configured(&giant(&directory));
+    server.until_state("giant", "ready");
+    let mut viewer = Viewer::open(server.address(), "/stream?width=320", "");
+    assert_eq!(shape(&viewer.next().data), "320x320", "a notice");
+    let note = |server: &Server| server.stats_of("giant")["variants"][0]["note"].as_str().map(str::to_owned);
+    let words = note(&server).unwrap();
+    assert!(words.starts_with("no picture can be decoded: "), "{words}");
+    let raw = server.get("/stream?codec=yuv420&width=320");
+    assert_eq!((raw.status, raw.error().contains("no picture can be decoded")), (503, true), "{raw:?}");
+    assert_eq!(server.log().matches("no picture can be decoded").count(), 1, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn what_nothing_makes_and_what_a_way_does_not_carry_is_refused_in_words() {
+    let server = Server::configured("[cameras.cam]\nsource = \"pattern:?width=160&height=120&fps=5\"\n");
+    server.until_state("cam", "ready");
+    let bit_rate = server.get("/stream?bitrate=500");
+    assert_eq!(bit_rate.status, 400);
+    assert_eq!(bit_rate.error(), "bitrate=500: expected only with H.264: of JPEGs the quality is chosen");
+    for (target, words) in [
+        ("rtp://127.0.0.1:5000?codec=rgb24", "codec=rgb24: expected mjpeg, h264 or the camera's own"),
+        ("rtp://127.0.0.1:5000?codec=h265", "there is no `codec=h265`: nothing here encodes h265"),
+        ("rtp://127.0.0.1:5000?width=5", "width=5: expected 16 to 8192"),
+        (
+            "rtp://127.0.0.1:5000?variant=x",
+            "there is no variant `x`: expected none: the camera has no variants",
+        ),
+    ] {
+        let refused =
+            crate::changes::patch(&server, crate::changes::JSON, &format!("{{\"push\": [\"{target}\"]}}"));
+        assert_eq!(refused.status, 400, "{target}");
+        assert!(refused.error().starts_with(&format!("`push[0]`: {words}")), "{}", refused.error());
+    }
+    server.stop();
+}

@@ -95,7 +95,7 @@ fn pushing(target: &str) -> Server {
 }
 
 /// `PATCH` of the camera called `cam`.
-fn patch(server: &Server, headers: &str, body: &str) -> Response {
+pub(crate) fn patch(server: &Server, headers: &str, body: &str) -> Response {
     patch_of(server, "cam", headers, body)
 }
 
@@ -111,7 +111,7 @@ fn patch_of(server: &Server, camera: &str, headers: &str, body: &str) -> Respons
     )
 }
 
-const JSON: &str = "Content-Type: application/json\r\n";
+pub(crate) const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
 fn targets_change_while_the_others_go_on() {

@@ -101,7 +101,7 @@ fn a_target_may_ask_for_a_variant_that_there_is() {
     assert_eq!(camera.push[0].asked(&camera.pixels).unwrap().exact.width, Some(64));
     assert_eq!(
         refused(&file("tiny")),
-        "cameras.toml:3:8: cameras.a.push: there is no variant `tiny`; expected one of small"
+        "cameras.toml:3:8: cameras.a.push: there is no variant `tiny`: expected one of small"
     );
 }
 

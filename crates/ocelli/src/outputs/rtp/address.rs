@@ -88,8 +88,7 @@ impl PushAddress {
             .filter(|(name, _)| crate::variants::PARAMETERS.contains(&name.as_str()))
             .cloned()
             .collect();
-        Shape::parse(pairs(&asks))
-            .map_err(|bad| SpecError::new(format!("{bad}: expected {}", bad.expected)))?;
+        Shape::parse(pairs(&asks)).map_err(|bad| SpecError::new(bad.to_string()))?;
         let local_port = number(&url, "local_port", 0..=65_534)?.filter(|port| *port > 0);
         Ok(Self {
             host,
@@ -115,9 +114,9 @@ impl PushAddress {
     /// What it asks of the pictures of a camera with `options`.
     ///
     /// # Errors
-    /// It names a variant that the camera has not, or says something twice.
+    /// It names a variant that the camera has not, says something twice, or asks for what RTP does not carry.
     pub fn asked(&self, options: &PixelOptions) -> Result<Asked, BadAddress> {
-        Asked::read(options, pairs(&self.asks))
+        Asked::read(options, pairs(&self.asks))?.by_rtp()
     }
 
     /// The same, shown as `shown`: with the names of variables in the place of their values.
@@ -286,7 +285,10 @@ mod tests {
         assert_eq!(asked("rtp://h:1?codec=h264&width=641&dscp=46").unwrap(), "codec=h264&width=641");
         assert_eq!(asked("rtp://h:1?variant=small&fps=7").unwrap(), "height=480&fps=7");
         assert_eq!(asked("rtp://h:1?mtu=700").unwrap(), "");
-        assert_eq!(asked("rtp://h:1?variant=tiny").unwrap_err().to_string(), "there is no variant `tiny`");
+        let unknown = asked("rtp://h:1?variant=tiny").unwrap_err().to_string();
+        assert_eq!(unknown, "there is no variant `tiny`: expected one of small");
+        let raw = asked("rtp://h:1?codec=rgb24").unwrap_err().to_string();
+        assert!(raw.starts_with("codec=rgb24: expected mjpeg, h264 or the camera's own"), "{raw}");
         assert!(asked("rtp://h:1?fps=7&fps=8").is_err());
         let wrong = PushAddress::parse("rtp://h:1?quality=9000").unwrap_err().to_string();
         assert_eq!(wrong, "quality=9000: expected 1 to 100");

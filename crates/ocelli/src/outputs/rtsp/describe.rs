@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Server;
 use super::bursts::{Piece, clock_rate, is_described_alike, payload_type};
 use crate::app::CameraEntry;
-use crate::variants::{Asked, Shape, Shaped, Unshaped};
+use crate::variants::{Asked, BadParameter, Shape, Shaped, Unshaped};
 use crate::viewers::Viewer;
 
 /// How long a camera may take to say what it gives.
@@ -43,11 +43,16 @@ impl Server {
         let (camera, variant) = self.find(path)?;
         let variant = variant.map(|name| format!("variant={name}"));
         let said = [variant.as_deref(), query].into_iter().flatten().collect::<Vec<_>>().join("&");
-        let asked = Asked::read_query(camera.pixel_options(), Some(&said))
-            .map_err(|error| Refusal::new(Status::BAD_REQUEST, format!("{error}: {}", error.expected())))?;
+        let asked = Asked::read_query(camera.pixel_options(), Some(&said)).and_then(Asked::by_rtp);
+        let asked = asked.map_err(|error| Refusal::new(Status::BAD_REQUEST, error.to_string()))?;
         let wants_own = asked.shape == Shape::default();
         if !wants_own && camera.tracks_within(PATIENCE).await.is_none() {
             return Err(silent(camera));
+        }
+        let gives_jpegs = asked.shape.codec.is_none() && camera.codec() == Some(MediaCodec::Jpeg);
+        if let Some(kbps) = asked.own.bit_rate_kbps.filter(|_| gives_jpegs) {
+            let bad = BadParameter::no_bit_rate(&kbps.to_string());
+            return Err(Refusal::new(Status::BAD_REQUEST, bad.to_string()));
         }
         let shaped = camera.shaped(&asked.shape).map_err(unshaped)?;
         let pieces = shaped.stream().derive(&self.bursts(camera), Want::Live);
@@ -68,7 +73,7 @@ impl Server {
             Some((camera, variant)) => {
                 let is_known =
                     camera.pixel_options().variants.iter().any(|(name, _)| name.as_str() == variant);
-                if is_known { Ok((camera, Some(variant))) } else { Err(self.unknown(path)) }
+                if is_known { Ok((camera, Some(variant))) } else { Err(unknown_variant(camera, variant)) }
             }
             None => Err(self.unknown(path)),
         }
@@ -168,6 +173,14 @@ impl Chosen {
         };
         Ok(Answer::Description(Description { sdp: of_a_live_stream(&description) }))
     }
+}
+
+fn unknown_variant(camera: &CameraEntry, name: &str) -> Refusal {
+    let reason = match Asked::read(camera.pixel_options(), [("variant", name)]) {
+        Err(error) => format!("camera `{}`: {error}", camera.name()),
+        Ok(_) => format!("camera `{}` has no such variant", camera.name()),
+    };
+    Refusal::new(Status::NOT_FOUND, reason)
 }
 
 /// Why there is no such stream.

@@ -128,12 +128,12 @@ async fn places_are_limited_and_given_back() {
     drop(third);
     assert_eq!(rules.encoders.taken(), 0);
     let error = one.shaped("codec=h265").unwrap_err();
-    assert_eq!(error.to_string(), "there is no `codec=h265`: nothing here encodes that");
+    assert_eq!(error.to_string(), "there is no `codec=h265`: nothing here encodes h265");
     assert_eq!(rules.encoders.taken(), 0);
 }
 
 #[tokio::test]
-async fn what_finds_no_place_is_made_for_who_holds_it_when_there_is_one() {
+async fn what_finds_no_place_has_ended_and_another_is_made_when_there_is_one() {
     let rules = Rules { encoders: Encoders::new(1), ..Rules::default() };
     let track = |codec| vec![Track::video(codec, Some(SIZE), Vec::new())];
     let one = Scene::new(track(Codec::Jpeg), rules.clone());
@@ -143,14 +143,66 @@ async fn what_finds_no_place_is_made_for_who_holds_it_when_there_is_one() {
     other.publisher.set_tracks(track(Codec::H264));
     other.give("first", true);
     assert!(timeout(SOON, reader.subscriber.next()).await.expect("in time").is_err(), "it is sent away");
-    let note = other.pixels.variants()[0].note.clone();
-    assert_eq!(note.as_deref(), Some("all 1 places of `encoders` in `[limits]` are taken"));
-    reader.subscriber = reader.shaped.stream().subscribe(Want::All);
+    let words = "all 1 places of `encoders` in `[limits]` are taken";
+    assert_eq!(other.pixels.variants()[0].note.as_deref(), Some(words));
+    assert!(reader.shaped.has_ended() && reader.shaped.trouble().as_deref() == Some(words));
+    assert_eq!(other.shaped("codec=mjpeg").unwrap_err().to_string(), words);
     drop(kept);
-    other.until("it is tried again", |other| other.pixels.variants()[0].note.is_none()).await;
+    let mut another = Reader::new(other.shaped("codec=mjpeg").unwrap());
     other.give("second", true);
-    assert!(reader.text_of("second").await.contains("codec=1"));
+    assert!(another.text_of("second").await.contains("codec=1"));
     assert_eq!(rules.encoders.taken(), 1);
+}
+
+#[tokio::test]
+async fn who_asked_before_the_camera_was_known_shares_with_who_asks_later() {
+    let mut scene = Scene::new(Vec::new(), Rules::default());
+    let mut before = Reader::new(scene.shaped("codec=mjpeg&width=640").unwrap());
+    scene.publisher.set_tracks(vec![Track::video(Codec::H264, Some(SIZE), Vec::new())]);
+    scene.give("key", true);
+    assert!(before.text().await.starts_with("key "));
+    let later = scene.shaped("codec=mjpeg&width=640&height=2000").unwrap();
+    assert!(Arc::ptr_eq(later.stream(), before.shaped.stream()));
+    assert_eq!(scene.pixels.variants().len(), 1);
+}
+
+#[tokio::test]
+async fn who_watches_is_told_that_no_picture_can_be_decoded() {
+    let mut scene = Scene::of(Codec::Jpeg);
+    let mut reader = Reader::new(scene.shaped("codec=mjpeg&width=640").unwrap());
+    let film = scene.shaped("codec=h264").unwrap();
+    let words = "no picture can be decoded: larger than anything";
+    let deadline = Instant::now() + SOON;
+    while film.trouble().as_deref() != Some(words) {
+        assert!(Instant::now() < deadline, "{:?}", scene.pixels.variants());
+        scene.give("refused", true);
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(scene.pixels.variants().iter().all(|variant| variant.note.as_deref() == Some(words)));
+    assert!(matches!(reader.item().await, Item::Notice(_)));
+    assert_eq!(reader.shaped.begun(deadline).await, Ok(()), "he sees a notice");
+    assert_eq!(film.begun(deadline).await, Err(Unshaped::NotNow(words.to_owned())));
+    scene.give("good", true);
+    let frame = loop {
+        if let Item::Frame(frame) = reader.item().await {
+            break frame;
+        }
+    };
+    assert!(text(&frame).starts_with("good "));
+    scene
+        .until("all is well", |scene| scene.pixels.variants().iter().all(|variant| variant.note.is_none()))
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_larger_than_any_picture_may_be_is_refused() {
+    let track = Track::video(Codec::Jpeg, Some(Size { width: 8000, height: 6000 }), Vec::new());
+    let scene = Scene::new(vec![track], Rules::default());
+    let error = scene.shaped("codec=rgb24").unwrap_err();
+    let words =
+        "there is no `codec=rgb24`: a picture of 8000x6000 takes more than 64 MiB: ask for a smaller one";
+    assert_eq!(error, Unshaped::Impossible(words.to_owned()));
+    assert!(scene.shaped("codec=rgb24&width=4000").is_ok());
 }
 
 #[tokio::test]

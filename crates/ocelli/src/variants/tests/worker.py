@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A worker that makes no pictures: of each frame it gives every output a text that says what it was told. What it is to do
-besides is the beginning of the frame: crash, hang, late, held (back), damaged, lie (about a frame that it was not given) or nonsense (no message)."""
+besides is the beginning of the frame: crash, hang, late, held (back), damaged, refused (it cannot be decoded: why), lie (about a
+frame that it was not given) or nonsense (no message)."""
 import struct
 import sys
 import time
@@ -64,6 +65,9 @@ while True:
             number += 500
         if data.startswith((b"held", b"damaged")):
             send(132, struct.pack(">IBII", number, 1 if data.startswith(b"held") else 2, 1000, 0))
+            continue
+        if data.startswith(b"refused"):
+            send(132, struct.pack(">IBII", number, 2, 1000, 0) + b"larger than anything")
             continue
         for name, flags in wanted:
             coding, (width, height) = outputs[name]

@@ -24,7 +24,10 @@ fn unknown_cameras_other_forms_and_silent_cameras_are_refused_in_words() {
         ("steady?width=-1", 400, "width=-1: expected 16 to 8192"),
         ("steady?codec=vp9", 400, "expected mjpeg, h264"),
         ("steady?variant=tiny", 400, "there is no variant `tiny`"),
-        ("steady/tiny", 404, "there is no camera `steady/tiny`"),
+        ("steady/tiny", 404, "camera `steady`: there is no variant `tiny`: expected none"),
+        ("steady?codec=h265", 501, "nothing here encodes h265"),
+        ("steady?codec=rgb24", 400, "RTP carries no raw pictures"),
+        ("steady?bitrate=500", 400, "only with H.264"),
         ("steady?token=1", 200, ""),
     ] {
         let (found, reason) = status_of(&server, "DESCRIBE", path, "");

@@ -8,6 +8,7 @@ use ocelli_media::Track;
 use tokio::time::Instant;
 
 use super::super::super::Unshaped;
+use super::super::super::orders::no_encoder;
 use super::super::super::output::{Output, Way};
 use super::super::super::variant::{Standing, Variant};
 use super::Feed;
@@ -83,7 +84,10 @@ impl Feed {
                 self.outputs[at].revive();
                 self.unknown.push(variant.id);
             }
-            Way::Nothing => self.refuse(at, "nothing here encodes that"),
+            Way::Nothing => {
+                let codec = variant.shape.codec.unwrap_or(track.codec);
+                self.refuse(at, &no_encoder(codec));
+            }
             Way::Unknown => {}
         }
         if matches!(before, Way::Made(_)) && self.outputs[at].coding().is_none() {
