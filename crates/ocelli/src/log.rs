@@ -6,9 +6,9 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +16,10 @@ use tracing_subscriber::EnvFilter;
 const WAITING_BYTES: usize = 1 << 20;
 /// How long the program waits at its end for its last lines to be read.
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
+
+/// How long what was said is not said again, and how much may be said in that time of what changes.
+const SELDOM: Duration = Duration::from_secs(10);
+const MOST_SAID: usize = 4;
 
 /// There is one standard error, and one log.
 static LOG: Buffer = Buffer::new();
@@ -46,6 +50,37 @@ pub fn flush() {
 /// Lines that were dropped because nobody read those before them.
 pub fn lines_dropped() -> u64 {
     LOG.dropped.load(Ordering::Relaxed)
+}
+
+/// What the log has said of something that may be otherwise with each picture: the same is said again no sooner than after
+/// [`SELDOM`], and what it says last is what is so in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    now: Option<Arc<str>>,
+    /// What was said in the last while, and when.
+    said: Vec<(Option<Arc<str>>, Instant)>,
+}
+
+impl Told {
+    /// Whether `words` are to be said now, or, without, that what was said before is over.
+    pub(crate) fn is_news(&mut self, words: Option<&str>, now: Instant) -> bool {
+        if self.now.as_deref() == words {
+            return false;
+        }
+        self.said.retain(|(_, at)| now.duration_since(*at) < SELDOM);
+        let was_said = self.said.iter().any(|(said, _)| said.as_deref() == words);
+        if was_said || self.said.len() >= MOST_SAID {
+            return false;
+        }
+        self.now = words.map(Into::into);
+        self.said.push((self.now.clone(), now));
+        true
+    }
+
+    /// It is over, of which nothing is said.
+    pub(crate) fn over(&mut self) {
+        self.now = None;
+    }
 }
 
 #[derive(Debug)]
@@ -131,9 +166,29 @@ impl Write for Line {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn what_changes_with_each_picture_is_said_seldom_and_in_the_end() {
+        let (mut told, start) = (Told::default(), Instant::now());
+        let said = (0..3000_u64).filter(|number| {
+            let words = (number % 2 == 0).then_some("4:4:4");
+            told.is_news(words, start + Duration::from_millis(number * 33))
+        });
+        assert_eq!(said.count(), 20, "both in each ten seconds");
+        let later = start + Duration::from_secs(200);
+        assert!(
+            told.is_news(Some("progressive"), later) && !told.is_news(Some("progressive"), later + SELDOM)
+        );
+        assert!(told.is_news(Some("damaged"), later) && told.is_news(None, later));
+        assert!(!told.is_news(Some("damaged"), later) && told.is_news(Some("damaged"), later + SELDOM));
+        let many = (0..1000).filter(|number| told.is_news(Some(&number.to_string()), later + 3 * SELDOM));
+        assert_eq!(many.count(), MOST_SAID);
+        told.over();
+        assert!(told.is_news(Some("999"), later + 4 * SELDOM));
+    }
 
     /// Takes nothing until it is let.
     struct Gate {

@@ -23,6 +23,7 @@ use super::shape::Shape;
 use super::task::fault::WORDS;
 use super::variant::{Hold, Standing, Totals, Variant};
 use super::{Rules, Unshaped, task};
+use crate::log::Told;
 use crate::transcode::{Failure, LOOK_AGAIN};
 
 /// Pictures of one camera, of each kind (for RTP, and stills), that may wait for its worker: one of each way in which it is
@@ -59,6 +60,7 @@ pub(super) struct Orders {
     pub(super) stopped: bool,
     /// Why the last picture failed.
     pub(super) cause: Option<Arc<str>>,
+    pub(super) told_cause: Told,
     /// Why there is no worker until somebody changes something.
     unavailable: Option<(Instant, Arc<str>)>,
     /// By what the worker decodes and encodes.
@@ -233,6 +235,7 @@ impl Orders {
             task: None,
             stopped: false,
             cause: None,
+            told_cause: Told::default(),
             unavailable: None,
             means,
             away: None,

@@ -17,11 +17,10 @@ use super::grid::Grid;
 use super::lowering::Lowering;
 use super::shape::{Fps, Shape};
 use super::variant::{Lowered, Missed, Standing, Variant};
+use crate::log::Told;
 
 /// A keyframe that somebody asks for comes no sooner than this after the one before it: each costs many others' bits.
 const KEYFRAME_APART: Duration = Duration::from_millis(500);
-/// What a worker warns of is written into the log no sooner than this after the last time: it is not to fill a disk.
-const WARNINGS_APART: Duration = Duration::from_secs(10);
 
 /// From where the quality is lowered of JPEGs of which none was asked.
 const USUAL_QUALITY: u8 = 80;
@@ -45,7 +44,7 @@ pub(super) struct Output {
     works: bool,
     wants_key: bool,
     last_key: Option<Instant>,
-    last_warning: Option<Instant>,
+    pub(super) warnings: Told,
 }
 
 /// How its pictures come to be.
@@ -85,7 +84,7 @@ impl Output {
             works: false,
             wants_key: false,
             last_key: None,
-            last_warning: None,
+            warnings: Told::default(),
         })
     }
 
@@ -122,15 +121,6 @@ impl Output {
         if !has_begun {
             self.stand(Standing::Works);
         }
-    }
-
-    /// Whether a warning is written into the log, which then was the last.
-    pub(super) fn may_warn(&mut self, now: Instant) -> bool {
-        let may = self.last_warning.is_none_or(|last| now.duration_since(last) >= WARNINGS_APART);
-        if may {
-            self.last_warning = Some(now);
-        }
-        may
     }
 
     /// What the worker makes of the camera's pictures for it.

@@ -304,8 +304,8 @@ impl Task {
         match kind {
             NoteKind::Way => output.variant.numbers.path(words),
             NoteKind::Warning => {
-                let is_new = output.variant.numbers.note(Some(words.clone()));
-                if is_new && output.may_warn(Instant::now()) {
+                output.variant.numbers.note(words.clone());
+                if output.warnings.is_news(Some(&words), std::time::Instant::now()) {
                     let (camera, shape) = (self.shared.camera.name(), &output.variant.shape);
                     tracing::warn!(%camera, "variant `{shape}`: {words}");
                 }

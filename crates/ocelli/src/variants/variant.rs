@@ -273,12 +273,8 @@ impl Numbers {
         self.said().path = Some(path);
     }
 
-    /// Whether that is new.
-    pub(super) fn note(&self, note: Option<String>) -> bool {
-        let mut said = self.said();
-        let is_new = said.note != note;
-        said.note = note;
-        is_new
+    pub(super) fn note(&self, note: String) {
+        self.said().note = Some(note);
     }
 
     pub(super) fn lowered(&self, lowered: Option<Lowered>) {

@@ -315,14 +315,12 @@ impl PushStats {
         set(&mut self.rest().lacking, lacking)
     }
 
-    /// Returns whether it is another reason than before.
-    pub(super) fn set_refused(&self, refused: Option<&Arc<str>>) -> bool {
-        set(&mut self.rest().refused, refused)
+    pub(super) fn set_refused(&self, refused: Option<&Arc<str>>) {
+        set(&mut self.rest().refused, refused);
     }
 
-    /// Returns whether it is another reason than before.
-    pub(super) fn set_reencoded(&self, reencoded: Option<&Arc<str>>) -> bool {
-        set(&mut self.rest().reencoded, reencoded)
+    pub(super) fn set_reencoded(&self, reencoded: Option<&Arc<str>>) {
+        set(&mut self.rest().reencoded, reencoded);
     }
 
     pub(super) fn set_addresses(&self, resolved: Option<SocketAddr>, local: Option<SocketAddr>) {

@@ -17,6 +17,7 @@ use super::feedback::{Event, Feedback, Reporting};
 use super::link::{Change, Link, in_words};
 use super::stats::{PushDrop, PushState, PushStats};
 use super::timeline::Splice;
+use crate::log::Told;
 use crate::udp::OwnSsrc;
 use crate::variants::{Pixels, Shape, Shaped, Unshaped};
 
@@ -128,6 +129,8 @@ pub(super) struct Target {
     pictures: DerivedReader<RtpPicture>,
     numbers: Numbers,
     seen: Seen,
+    told_reencoded: Told,
+    told_refused: Told,
     /// The log has said that the host refuses packets.
     told_refusal: bool,
     /// Why the receiver lacks a picture, where those up to the next key cannot be shown without it.
@@ -188,6 +191,8 @@ impl Target {
                 line: Splice::default(),
             },
             seen: Seen::default(),
+            told_reencoded: Told::default(),
+            told_refused: Told::default(),
             told_refusal: false,
             needs_key: None,
             heir,
@@ -350,6 +355,7 @@ impl Target {
         }
         let Some((burst, done)) = self.burst(picture) else { return };
         self.stats.set_refused(None);
+        self.told_refused.over();
         self.note_reencoded(picture);
         if picture.key {
             self.needs_key = None;
@@ -397,7 +403,8 @@ impl Target {
             Outcome::Burst(burst, done) => return Some((burst, *done)),
             Outcome::Refused(why) => {
                 self.stats.dropped_pictures(PushDrop::Refused, 1);
-                if self.stats.set_refused(Some(why)) {
+                self.stats.set_refused(Some(why));
+                if self.told_refused.is_news(Some(why), Instant::now()) {
                     tracing::warn!(camera = %self.stream.name(), to = %self.address.label(), "RTP push: {why}");
                 }
             }
@@ -456,8 +463,13 @@ impl Target {
     }
 
     /// Says once why pictures are encoded anew, and once that they no longer are.
-    fn note_reencoded(&self, picture: &RtpPicture) {
-        if picture.notice || !self.stats.set_reencoded(picture.reencoded.as_ref()) {
+    fn note_reencoded(&mut self, picture: &RtpPicture) {
+        if picture.notice {
+            return;
+        }
+        self.stats.set_reencoded(picture.reencoded.as_ref());
+        // Some cameras' pictures are of one kind and another by turns.
+        if !self.told_reencoded.is_news(picture.reencoded.as_deref(), Instant::now()) {
             return;
         }
         let (camera, to) = (self.stream.name(), self.address.label());

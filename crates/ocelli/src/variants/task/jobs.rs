@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ocelli_codec::worker::protocol::{Input, Request};
@@ -152,9 +153,11 @@ fn answer(job: Job, made: &Made, shared: &Shared) {
     };
     let is_new = {
         let mut orders = shared.orders();
-        let is_new = orders.cause.as_deref() != cause.as_deref();
-        orders.cause = cause.as_deref().map(Into::into);
-        is_new
+        if orders.cause.as_deref() != cause.as_deref() {
+            orders.cause = cause.as_deref().map(Into::into);
+        }
+        // Some cameras' pictures are of one kind and another by turns.
+        orders.told_cause.is_news(cause.as_deref(), Instant::now())
     };
     match cause {
         Some(cause) if is_new => tracing::warn!(%camera, "re-encoding fails: {cause}"),
