@@ -337,5 +337,5 @@ fn open(kind: Kind, plan: &Plan) -> Result<Box<dyn Backend>, String> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "libav", feature = "openh264")))]
 mod tests;
