@@ -195,8 +195,8 @@ fn asked_of(
             _ => String::new(),
         };
         let known = [Codec::Jpeg].iter().chain(others).map(Codec::to_string).collect::<Vec<_>>().join(", ");
-        let hint = format!("expected one of {known}{elsewhere}");
-        return Err(ApiError::bad_parameter(format!("codec={codec}"), hint));
+        let expected = format!("expected one of {known}");
+        return Err(ApiError::bad_parameter(format!("codec={codec}: {expected}"), expected + &elsewhere));
     }
     if let Some(value) = parameter(query, "bitrate")? {
         let bad = BadParameter::no_bit_rate(value);
