@@ -19,6 +19,7 @@ pub mod outputs;
 pub mod process;
 pub mod server;
 pub mod sources;
+pub mod tally;
 pub mod transcode;
 pub mod udp;
 pub mod variants;

@@ -14,6 +14,7 @@ use super::orders::Shared;
 use super::shape::Shape;
 use super::watcher::Watcher;
 use crate::histogram::Histogram;
+use crate::tally::Tally;
 use crate::viewers::Latency;
 
 /// A variant of a camera's stream, as its readers and the task that fills it share it.
@@ -113,7 +114,7 @@ pub(super) struct Numbers {
     /// Those of all of the camera's variants, those included that are no more.
     totals: Arc<Totals>,
     wanted: AtomicU64,
-    missed: [AtomicU64; Missed::ALL.len()],
+    missed: Tally<{ Missed::ALL.len() }>,
     said: Mutex<Said>,
 }
 
@@ -241,7 +242,7 @@ impl Variant {
             viewers,
             stream: self.stream.stats(),
             wanted: load(&self.numbers.wanted),
-            missed: Missed::ALL.map(|reason| (reason, load(&self.numbers.missed[reason as usize]))),
+            missed: self.numbers.missed.of(Missed::ALL),
             decode: said.decode.0,
             scale: said.scale.0,
             encode: said.encode.0,
@@ -265,7 +266,7 @@ impl Numbers {
     }
 
     pub(super) fn missed(&self, pictures: u64, why: Missed) {
-        self.missed[why as usize].fetch_add(pictures, Ordering::Relaxed);
+        self.missed.add(why as usize, pictures);
         self.totals.missed.fetch_add(pictures, Ordering::Relaxed);
     }
 

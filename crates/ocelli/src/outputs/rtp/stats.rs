@@ -11,6 +11,7 @@ use ocelli_proto::rtcp::{Audience, SenderCounts};
 use super::bursts::Done;
 use super::charge::Charge;
 use crate::histogram::Histogram;
+use crate::tally::Tally;
 use crate::variants::{Heard, Receipts, Watcher};
 use crate::viewers::Latency;
 
@@ -98,8 +99,8 @@ pub struct PushStats {
     pictures: AtomicU64,
     packets: AtomicU64,
     bytes: AtomicU64,
-    dropped: [AtomicU64; PushDrop::ALL.len()],
-    done: [AtomicU64; Done::ALL.len()],
+    dropped: Tally<{ PushDrop::ALL.len() }>,
+    done: Tally<{ Done::ALL.len() }>,
     refused_by_host: AtomicU64,
     strangers: AtomicU64,
     segments: AtomicBool,
@@ -133,8 +134,8 @@ impl PushStats {
             pictures: AtomicU64::new(0),
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            dropped: Default::default(),
-            done: Default::default(),
+            dropped: Tally::default(),
+            done: Tally::default(),
             refused_by_host: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
             segments: AtomicBool::new(true),
@@ -177,12 +178,12 @@ impl PushStats {
 
     /// Pictures not sent whole, by reason.
     pub fn dropped(&self) -> [(PushDrop, u64); PushDrop::ALL.len()] {
-        PushDrop::ALL.map(|reason| (reason, self.dropped[reason as usize].load(Ordering::Relaxed)))
+        self.dropped.of(PushDrop::ALL)
     }
 
     /// Pictures sent whole, by what was done to them before.
     pub fn done(&self) -> [(Done, u64); Done::ALL.len()] {
-        Done::ALL.map(|done| (done, self.done[done as usize].load(Ordering::Relaxed)))
+        self.done.of(Done::ALL)
     }
 
     /// How often the host said that nobody listens (ICMP).
@@ -276,14 +277,14 @@ impl PushStats {
 
     pub(super) fn sent_picture(&self, done: Done, latency: Option<Duration>) {
         self.pictures.fetch_add(1, Ordering::Relaxed);
-        self.done[done as usize].fetch_add(1, Ordering::Relaxed);
+        self.done.count(done as usize);
         if let Some(latency) = latency {
             self.rest().latency.add(latency);
         }
     }
 
     pub(super) fn dropped_pictures(&self, reason: PushDrop, pictures: u64) {
-        self.dropped[reason as usize].fetch_add(pictures, Ordering::Relaxed);
+        self.dropped.add(reason as usize, pictures);
     }
 
     /// The host refused a packet. Returns whether it did not before.

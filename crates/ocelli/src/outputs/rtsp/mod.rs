@@ -54,7 +54,7 @@ pub use bursts::{Laid, LeftOut, Piece, RtspBursts, TrackNumbers, clock_rate, pay
 pub use listen::serve;
 pub use numbers::{Numbers, SessionDrop, TrackHeard, TrackSent};
 use outcomes::Outcome;
-pub use outcomes::{Ended, Endings, Refusals, Refused, SessionRefusals, SessionRefused, Tally};
+pub use outcomes::{Ended, Endings, Refusals, Refused, SessionRefusals, SessionRefused};
 pub use session::{Session, Sessions};
 
 use crate::app::{App, CameraEntry};

@@ -9,6 +9,7 @@ use ocelli_media::TrackId;
 use ocelli_proto::rtp::HEADER_BYTES;
 
 use super::bursts::{Laid, LeftOut};
+use crate::tally::Tally;
 
 /// Tracks of a session that have numbers: pictures and sound.
 pub(super) const TRACKS: usize = 2;
@@ -102,7 +103,7 @@ pub struct TrackHeard {
 /// The numbers of one session.
 #[derive(Debug, Default)]
 pub struct Numbers {
-    dropped: [AtomicU64; SessionDrop::ALL.len()],
+    dropped: Tally<{ SessionDrop::ALL.len() }>,
     sound_dropped: AtomicU64,
     sent: Mutex<[TrackSent; TRACKS]>,
     heard: Mutex<[Option<TrackHeard>; TRACKS]>,
@@ -127,7 +128,7 @@ impl Numbers {
 
     /// `pictures` did not go out.
     pub(super) fn dropped(&self, reason: SessionDrop, pictures: u64) {
-        self.dropped[reason as usize].fetch_add(pictures, Ordering::Relaxed);
+        self.dropped.add(reason as usize, pictures);
     }
 
     /// So many frames of sound did not go out.
@@ -165,7 +166,7 @@ impl Numbers {
 
     /// Pictures that did not go out, by reason.
     pub fn drops(&self) -> [(SessionDrop, u64); SessionDrop::ALL.len()] {
-        SessionDrop::ALL.map(|reason| (reason, self.dropped[reason as usize].load(Ordering::Relaxed)))
+        self.dropped.of(SessionDrop::ALL)
     }
 
     /// Frames of sound that did not go out.

@@ -1,7 +1,8 @@
 //! What became of those who came, counted by why: each connection that was accepted is open, refused, or over.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::tally::Tally;
 
 /// Why a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,32 +121,12 @@ pub(super) enum Outcome {
     Over(Ended),
 }
 
-/// How often each of `N` things was so.
-#[derive(Debug)]
-pub struct Tally<const N: usize>([AtomicU64; N]);
-
 /// How many connections were refused, by why.
 pub type Refusals = Tally<{ Refused::ALL.len() }>;
 /// How many sessions were refused, by why.
 pub type SessionRefusals = Tally<{ SessionRefused::ALL.len() }>;
 /// How many of something are over, by why.
 pub type Endings = Tally<{ Ended::ALL.len() }>;
-
-impl<const N: usize> Default for Tally<N> {
-    fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; N])
-    }
-}
-
-impl<const N: usize> Tally<N> {
-    pub(super) fn count(&self, index: usize) {
-        self.0[index].fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn of<K: Copy>(&self, all: [K; N]) -> [(K, u64); N] {
-        std::array::from_fn(|index| (all[index], self.0[index].load(Ordering::Relaxed)))
-    }
-}
 
 impl Refusals {
     /// How many were refused, by why.
