@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ocelli_media::{MediaTime, Track, TrackId};
@@ -152,6 +153,43 @@ async fn a_run_is_not_ready_by_the_picture_of_the_run_before_it() {
     let status = camera.status();
     assert!(matches!(status.state, State::Starting { .. }), "{status:?}");
     assert_eq!((status.restarts, status.cause.as_deref()), (1, Some("it broke")));
+}
+
+/// Counts what a camera says of itself that is no warning.
+#[derive(Clone, Default)]
+struct Said(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Said {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::INFO
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_ends_with_its_first_picture_was_ready_and_says_so() {
+    let said = Said::default();
+    // Of this thread, on which all that the test starts runs.
+    let _said = tracing::subscriber::set_default(said.clone());
+    let (camera, _) = camera([Run::Flashes("it broke"), Run::Hangs(0)], Policy::default(), OnLost::Picture);
+    assert_eq!(watch(&camera, 2).await, ["picture", "notice"]);
+    assert!(matches!(camera.status().state, State::Lost { .. }));
+    assert_eq!(said.0.load(Ordering::Relaxed), 1, "it was ready once");
 }
 
 #[tokio::test(start_paused = true)]
