@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use ocelli_codec::worker::protocol::{Answer, FrameHead, Hello, Request};
 use ocelli_worker::camera::Camera;
+use ocelli_worker::decode::Decoders;
 use ocelli_worker::h264::Kind;
 use ocelli_worker::serve;
 
@@ -59,6 +60,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
     // To open an encoder takes a hundred times as long as all else.
     let encoders = if bytes.len() % 64 == 0 { Kind::USUAL } else { &[] };
-    let mut camera = Camera::with(encoders, &[]).expect("memory");
+    let mut camera = Camera::with(encoders, Decoders::default()).expect("memory");
     let _ = serve(&mut camera, "", bytes, std::io::sink());
 });
