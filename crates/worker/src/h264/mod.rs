@@ -337,5 +337,6 @@ fn open(kind: Kind, plan: &Plan) -> Result<Box<dyn Backend>, String> {
     }
 }
 
-#[cfg(all(test, any(feature = "libav", feature = "openh264")))]
+#[cfg(test)]
+#[cfg(any(feature = "libav", feature = "openh264"))]
 mod tests;
