@@ -188,9 +188,11 @@ impl Shared {
             }
         }
         let mut orders = self.orders();
-        orders.begun = held.iter().map(|hold| hold.variant.clone()).collect();
+        // Some may have been begun meanwhile.
+        let alive: Vec<_> = orders.variants.iter().filter_map(|(_, hold)| hold.upgrade()).collect();
+        orders.begun = alive.iter().map(|hold| hold.variant.clone()).collect();
         orders.process = None;
-        // Before `held`, the last of which may be what takes it.
+        // Before the holds, the last of which may be what takes it.
         drop(orders);
     }
 

@@ -5,21 +5,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::Instant;
+
+use ocelli_hub::Backoff;
 
 use super::super::orders::Shared;
 
 /// What is said of it.
 pub(in super::super) const WORDS: &str = "a fault of the server itself ended this, which its log shows";
-/// How long nothing is made behind it: it may come again at once.
-const PAUSE: Duration = Duration::from_secs(1);
 
-/// Does `work`, and again after a pause whenever it panics, until it ends by itself.
+/// Does `work`, and again after a pause whenever it panics, until it ends by itself. The pause is longer each time, for the same
+/// picture may bring it about again.
 pub(super) async fn bear<F: Future<Output = ()>>(shared: &Arc<Shared>, work: impl Fn() -> F) {
+    let (backoff, mut failures) = (Backoff::default(), 0_u32);
+    let mut began = Instant::now();
     while panics(work()).await {
         tracing::error!(camera = %shared.camera.name(), "variants and stills: {WORDS}");
         shared.end_all(WORDS);
-        tokio::time::sleep(PAUSE).await;
+        failures = if began.elapsed() < backoff.reset_after { failures.saturating_add(1) } else { 1 };
+        tokio::time::sleep(backoff.wait(failures, fastrand::f64())).await;
+        began = Instant::now();
     }
 }
 
