@@ -158,7 +158,11 @@ impl Reports {
         };
         if number == TrackId::VIDEO.0 {
             let now = Instant::now();
-            reports.iter().for_each(|report| receipts.add(report, self.clock.began, now));
+            // Whatever sources it reports as, it is one who watches.
+            for mut report in reports {
+                report.receiver = 0;
+                receipts.add(&report, self.clock.began, now);
+            }
         }
         let counts = track.session.counts();
         if counts.reports > before.reports {
