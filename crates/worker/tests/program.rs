@@ -7,8 +7,9 @@ mod clips;
 
 use std::convert::Infallible;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -125,9 +126,18 @@ fn script(lines: &str) -> (TempDir, PathBuf) {
     let real = installed().display().to_string();
     let lines = lines.replace("REAL", &real).replace("HERE", &directory.path().display().to_string());
     let codecs = format!("case \"$*\" in *-codecs*) exec {real} \"$@\";; esac");
-    fs::write(&path, format!("#!/bin/sh\n{codecs}\n{lines}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, &format!("#!/bin/sh\n{codecs}\n{lines}\n"));
     (directory, path)
+}
+
+/// Writes a file that is to be run. Another program does: while this one had it open, a process that another test starts would
+/// hold it open too, for a moment, and a file that is open to be written cannot be run.
+fn write_program(path: &Path, text: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// Sends a signal to the FFmpeg that wrote its number into a file `id`.

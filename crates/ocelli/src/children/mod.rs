@@ -18,6 +18,8 @@ use crate::open_files;
 use crate::sources::hide_user;
 
 mod last_lines;
+#[cfg(test)]
+pub(crate) mod script;
 
 pub(crate) use last_lines::LastLines;
 

@@ -1,6 +1,5 @@
 //! The real program, and programs that are none.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tempfile::TempDir;
 
 use super::super::pictures::tests::stream;
 use super::*;
+use crate::children::script::write_program;
 use crate::ffmpeg::Program;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -129,8 +129,7 @@ async fn devices_are_encoded() {
 /// A program of this text in `folder`.
 fn script(folder: &TempDir, text: &str) -> String {
     let path = folder.path().join("ffmpeg");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it may be run");
+    write_program(&path, &format!("#!/bin/sh\n{text}\n"));
     path.display().to_string()
 }
 

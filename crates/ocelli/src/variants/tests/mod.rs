@@ -6,13 +6,13 @@ mod scene;
 mod streams;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use ocelli_codec::worker::protocol::{Able, Hello};
 use ocelli_hub::Bounds;
 use tempfile::TempDir;
 
 use super::*;
+use crate::children::script::write_program;
 
 const JPEG: Bytes = Bytes::from_static(b"\xff\xd8 not looked at here");
 
@@ -33,7 +33,6 @@ fn program(hello: &[u8], script: &str) -> (PathBuf, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(PROGRAM);
     fs::write(directory.path().join("hello"), hello).unwrap();
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, script);
     (path, directory)
 }
