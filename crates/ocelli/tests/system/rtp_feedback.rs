@@ -14,7 +14,7 @@ use crate::processes::until;
 use crate::server::Server;
 
 /// Loss lowers step by step and rises again step by step, several seconds each.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 const VIDEO: NonZeroU32 = NonZeroU32::new(90_000).unwrap();
 
 /// A free port with a free one above it.
@@ -138,7 +138,14 @@ impl Receiver {
             while asked.elapsed() < Duration::from_millis(200) {
                 self.run();
             }
-            let camera = server.stats_of("cam");
+            // Packets that wait too long for being read would be lost.
+            let camera = std::thread::scope(|scope| {
+                let answered = scope.spawn(|| server.stats_of("cam"));
+                while !answered.is_finished() {
+                    self.run();
+                }
+                answered.join().unwrap()
+            });
             if condition(&camera) {
                 return camera;
             }

@@ -54,7 +54,8 @@ async fn what_a_damaged_picture_takes_along_is_missed_by_those_who_wanted_it() {
 
 #[tokio::test]
 async fn what_a_lost_worker_takes_along_is_missed_by_those_who_wanted_it() {
-    let mut scene = Scene::of(Codec::H264);
+    let rules = Rules { max_latency: SOON, ..Rules::default() };
+    let mut scene = Scene::new(vec![Track::video(Codec::H264, Some(SIZE), Vec::new())], rules);
     let mut all = Reader::new(scene.shaped("codec=mjpeg&width=640").unwrap());
     let mut few = Reader::new(scene.shaped("codec=mjpeg&width=320&fps=1").unwrap());
     scene.give("key", true);
@@ -83,7 +84,7 @@ async fn a_worker_that_hangs_is_killed_while_other_cameras_miss_nothing() {
         seen += 1;
         sleep(Duration::from_millis(10)).await;
     }
-    assert!(seen > 50, "{seen}");
+    assert!(seen > 5, "{seen}");
     let words = "`ocelli-codec` did not answer within 3 s and was killed";
     assert_eq!(hanging.pixels.stats().away.as_deref(), Some(words));
     hanging.give("again", true);

@@ -97,7 +97,9 @@ fn pictures_are_not_much_older_than_allowed_however_slow_ffmpeg_is() {
     let server = Server::configured(&format!("[ffmpeg]\npath = \"{script}\"\n{}", camera(&film)));
     server.until_state("cam", "ready");
     let crowd = Crowd::watch(server.address(), &small("cam", 160), 160, 1);
-    crowd.all_get(60);
+    for _ in 0..3 {
+        crowd.all_get(20);
+    }
     let variant = server.stats_of("cam")["variants"][0].clone();
     let latency = variant["latency_p50_ms"].as_f64().unwrap();
     eprintln!("{latency} ms, and 99 of 100 {}", variant["latency_p99_ms"]);

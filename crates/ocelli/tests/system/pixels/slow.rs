@@ -13,6 +13,13 @@ use crate::server::Server;
 const PATIENCE: Duration = Duration::from_secs(120);
 const PATH: &str = "/cameras/cam/stream?width=320&quality=90";
 
+/// What comes to one who takes everything, on a machine as busy as this one.
+fn bytes_per_second(viewer: &mut Viewer) -> f64 {
+    let seconds = 2;
+    let all: usize = viewer.during(Duration::from_secs(seconds)).iter().map(|part| part.data.len()).sum();
+    all as f64 / seconds as f64
+}
+
 #[test]
 fn a_slow_viewer_alone_gets_a_lower_quality_until_it_is_fast() {
     let Some(film) = Film::new("320x240") else { return };
@@ -20,13 +27,16 @@ fn a_slow_viewer_alone_gets_a_lower_quality_until_it_is_fast() {
     server.until_state("cam", "ready");
     let mut slow = Viewer::open(server.address(), PATH, "");
     let full = slow.next().data.len();
-    let share = 0.4;
-    let pictures = slow.at_rate(full as f64 * 25.0 * share, Duration::from_secs(18));
-    let last = pictures.last().unwrap().0.data.len();
-    assert!((last as f64) < full as f64 * 0.75, "{last} of {full} bytes");
+    let rate = bytes_per_second(&mut slow);
     let lowered = || server.stats_of("cam")["variants"][0]["lowered"].as_str().map(str::to_owned);
     let quality = || lowered()?.rsplit_once("quality=")?.1.parse::<u8>().ok();
-    assert!(quality().is_some_and(|quality| quality < 70), "{:?}", lowered());
+    let (deadline, mut last) = (Instant::now() + PATIENCE, full);
+    while last as f64 > full as f64 * 0.75 || quality().is_none_or(|quality| quality >= 70) {
+        assert!(Instant::now() < deadline, "{last} of {full} bytes: {}", server.stats());
+        if let Some((picture, _)) = slow.at_rate(rate * 0.4, Duration::from_millis(500)).last() {
+            last = picture.data.len();
+        }
+    }
     // It reads as fast as pictures come from here on.
     let deadline = Instant::now() + PATIENCE;
     while let Some(shape) = lowered() {
@@ -48,11 +58,12 @@ fn a_slow_viewer_among_others_takes_nothing_from_them() {
     server.until_state("cam", "ready");
     let mut slow = Viewer::open(server.address(), PATH, "");
     let full = slow.next().data.len();
+    let rate = bytes_per_second(&mut slow);
     let others = [(); 2].map(|()| {
         let mut viewer = Viewer::open(server.address(), PATH, "");
         std::thread::spawn(move || viewer.during(Duration::from_secs(20)))
     });
-    let pictures = slow.at_rate(full as f64 * 25.0 * 0.3, Duration::from_secs(16)).len();
+    let pictures = slow.at_rate(rate * 0.3, Duration::from_secs(16)).len();
     assert_eq!(server.stats_of("cam")["variants"][0]["lowered"], serde_json::Value::Null);
     for other in others {
         let all = other.join().unwrap();
