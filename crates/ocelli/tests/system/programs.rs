@@ -84,7 +84,7 @@ impl Running {
     /// It failed.
     pub(crate) fn has_ended(&mut self) -> bool {
         let Some(status) = self.child.try_wait().unwrap() else { return false };
-        assert!(status.success(), "{status}: {}", self.said());
+        assert!(status.success() || only_took_its_leave(&self.said()), "{status}: {}", self.said());
         true
     }
 
@@ -140,6 +140,16 @@ pub(crate) fn python_with(what: &str, look: &str) -> Option<&'static str> {
         eprintln!("left out: Python with {what} is not installed");
     }
     found
+}
+
+/// Whether all that a GStreamer complained of is that its own connection was gone when it paused, which it does at the end: on a
+/// busy machine it closes that before.
+fn only_took_its_leave(said: &str) -> bool {
+    said.contains("gst_rtspsrc_pause")
+        && said
+            .lines()
+            .filter(|line| line.starts_with("ERROR"))
+            .all(|line| line.contains("GstRTSPSrc:rtspsrc0: Could not write to resource"))
 }
 
 /// VLC without windows, sound and words drawn over its pictures. It refuses to run as root, and is nobody there.

@@ -256,6 +256,7 @@ impl<'a> Player<'a> {
         };
         let is_known = |line: &&str| {
             line.contains("deprecated pixel format")
+                || line.trim_start().starts_with("Last message repeated")
                 || left && farewell.iter().any(|words| line.contains(words))
                 || elsewhere(line)
         };
