@@ -303,6 +303,23 @@ fn an_encoder_that_is_killed_goes_on_with_the_very_picture() {
 }
 
 #[test]
+fn an_encoder_that_begins_slowly_or_after_failures_is_waited_for() {
+    // One of these pictures is more than a socket takes before somebody reads.
+    let units = jpegs("640x360", "40");
+    let fails_twice = "echo x >> HERE/started; [ $(wc -l < HERE/started) -gt 2 ] || exit 3; exec REAL \"$@\"";
+    for lines in ["sleep 1.2; exec REAL \"$@\"", fails_twice] {
+        let (_directory, program) = script(lines);
+        let output = Output { rate_mhz: 25_000, ..Output::new(Coding::H264) };
+        let mut scene = Scene::new(&program, Input::Jpeg).output(H264, output);
+        scene.give_all(&units, &[H264]);
+        let pieces = scene.given.of(H264);
+        assert!(pieces.len() >= 20 && pieces[0].0.key, "{lines}: {}", pieces.len());
+        let ways = scene.given.said(NoteKind::Way);
+        assert!(ways.iter().all(|way| !way.contains("openh264")), "{lines}: {ways:?}");
+    }
+}
+
+#[test]
 fn one_that_is_stopped_holds_nobody_up_and_is_replaced() {
     let clip = clip(Codec::H264, "320x180", 150, KEYFRAMES);
     let (directory, program) = script(WRITES_ID);

@@ -1,6 +1,10 @@
 //! H.264 by one FFmpeg process: pictures in 4:2:0 in, each coded and back before the next is given, but for devices that hold some back.
 //!
 //! Keyframes are asked for by the pictures' times: FFmpeg is told to make one of each whose time is odd, in ticks of 90 kHz.
+//!
+//! One that ends or hangs is followed by another, which begins with a keyframe, until too many have ended.
+
+use std::time::{Duration, Instant};
 
 use ocelli_media::{Codec, MediaTime, Track};
 
@@ -11,16 +15,26 @@ use crate::h264::options::{self, Plan, Rates, Spending};
 use crate::h264::{Backend, Kind, Source, Take};
 use crate::picture::Matrix;
 
+/// So many in a row may end without a picture.
+const MOST_FAILED: u32 = 5;
+/// A picture that has taken so long is left out where another process has to be started: both are waited for, and the worker must not be
+/// silent for 3 s.
+const SAME_PICTURE: Duration = Duration::from_millis(500);
+
 /// An open encoder and its picture.
 pub(crate) struct Encoder {
     named: &'static Named,
     words: Vec<String>,
     track: Track,
-    run: Run<i64>,
+    run: Option<Run<i64>>,
+    /// How many ended one after the other without a picture.
+    failed: u32,
     /// Ticks from one picture to the next: even.
     step: i64,
     /// The picture that its process began with.
     first: i64,
+    /// The latest that has come out.
+    taken: i64,
     /// Planes one behind the other, without gaps.
     picture: Vec<u8>,
     unit: Vec<u8>,
@@ -38,24 +52,61 @@ impl Encoder {
             named,
             words,
             track,
-            run,
+            run: Some(run),
+            failed: 0,
             step: (per_picture & !1).max(2),
             first: 0,
+            taken: -1,
             picture: vec![0; samples * 3 / 2],
             unit: Vec::new(),
         })
     }
 
-    fn give(&mut self, tick: i64, key: bool) -> Result<(), String> {
+    /// Has the picture coded, by another process if there is none: then it is a keyframe.
+    ///
+    /// # Errors
+    /// The process has ended or hangs: whether it has made pictures, and why.
+    fn code(&mut self, tick: i64, key: bool, take: Take<'_>) -> Result<(), (bool, String)> {
+        let mut run = match self.run.take() {
+            Some(run) => run,
+            None => {
+                self.first = tick;
+                Run::start(&self.named.program, &self.words, &self.track).map_err(|why| (false, why))?
+            }
+        };
+        let coded = self.give(&mut run, tick, key).and_then(|()| self.take_all(&mut run, take));
+        coded.map_err(|why| (run.has_made, why))?;
+        if run.has_made {
+            self.failed = 0;
+        }
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// A process has ended. Another may follow.
+    ///
+    /// # Errors
+    /// Too many have.
+    fn ended(&mut self, has_made: bool, why: String) -> Result<(), String> {
+        self.failed = if has_made { 0 } else { self.failed + 1 };
+        if self.failed >= MOST_FAILED {
+            return Err(why);
+        }
+        eprintln!("{why}; {} is started again", self.named.kind);
+        Ok(())
+    }
+
+    fn give(&self, run: &mut Run<i64>, tick: i64, key: bool) -> Result<(), String> {
         let number = tick - self.first;
         // The first is one anyway, and all others are counted from it.
         let key = key && number > 0;
         let time = MediaTime::new(number * self.step + i64::from(key), MediaTime::VIDEO_RATE);
-        self.run.give(time, true, &self.picture, tick)
+        run.give(time, true, &self.picture, tick)
     }
 
-    fn take_all(&mut self, take: Take<'_>) -> Result<(), String> {
-        while let Some((tick, picture)) = self.run.next()? {
+    fn take_all(&mut self, run: &mut Run<i64>, take: Take<'_>) -> Result<(), String> {
+        while let Some((tick, picture)) = run.next()? {
+            self.taken = tick;
             self.unit.clear();
             self.unit.extend_from_slice(&picture.data);
             to_annex_b(&mut self.unit).map_err(|error| error.to_string())?;
@@ -72,17 +123,15 @@ impl Backend for Encoder {
         let (luma, colours) = self.picture.split_at_mut(wide * usize::from(size.height));
         let (blue, red) = colours.split_at_mut(luma.len() / 4);
         source.write([luma, blue, red], [wide, wide / 2, wide / 2]);
-        let given = self.give(tick, key).and_then(|()| self.take_all(take));
-        let Err(why) = given else { return Ok(()) };
-        if !self.run.has_made {
-            return Err(why);
+        let begun = Instant::now();
+        while let Err((has_made, why)) = self.code(tick, key, take) {
+            self.ended(has_made, why)?;
+            // One that has worked was killed: another begins with the very picture, unless that has come out, or took long already.
+            if !has_made || self.taken >= tick || begun.elapsed() >= SAME_PICTURE {
+                break;
+            }
         }
-        // It has worked before this one was killed or hung: another begins with the very picture, which is a keyframe then.
-        eprintln!("{why}; {} is started again", self.named.kind);
-        self.run = Run::start(&self.named.program, &self.words, &self.track)?;
-        self.first = tick;
-        self.give(tick, key)?;
-        self.take_all(take)
+        Ok(())
     }
 
     fn spend(&mut self, _: Spending) -> bool {

@@ -1,6 +1,7 @@
 //! One FFmpeg process: pictures in through its standard input, pictures out of its standard output by a thread that reads it.
 //!
-//! Nothing here waits for a program that hangs: what it does not take within [`PATIENCE`] it does not take. Dropping it ends it.
+//! Nothing here waits for a program that hangs: what it does not take within [`PATIENCE`], or [`FIRST_PATIENCE`] while it begins, it does
+//! not take. Dropping it ends it.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -19,6 +20,9 @@ use crate::serve::write_both;
 
 /// How long it may take to take a picture, or part of one that is large.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The same of one that has given nothing yet, and has to be loaded and to open its drivers before it reads: less than a worker may be
+/// silent.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the status of one that closed its output is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// Longest picture that is believed to have been made: one that is not coded, of the most pixels, and a little more.
@@ -64,7 +68,7 @@ impl Process {
     pub(super) fn start(program: &Path, words: &[String], header: &[u8]) -> io::Result<Self> {
         // A socket, since only such a one has a time after which writing is given up.
         let (input, theirs) = UnixStream::pair()?;
-        input.set_write_timeout(Some(PATIENCE))?;
+        input.set_write_timeout(Some(FIRST_PATIENCE))?;
         let mut command = Command::new(program);
         command.args(words).stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = Ended(command.spawn()?);
@@ -79,6 +83,13 @@ impl Process {
         // One that ends at once is heard of when a picture is wanted.
         let _ = process.write(header, &[]);
         Ok(process)
+    }
+
+    /// It has given a picture: from here on it takes what it is given.
+    pub(super) fn has_begun(&self) {
+        let input = self.input.as_ref();
+        // With the longer time it goes on all the same.
+        let _ = input.map(|input| input.set_write_timeout(Some(PATIENCE)));
     }
 
     /// Writes both.

@@ -101,6 +101,9 @@ impl<T> Run<T> {
     }
 
     fn came(&mut self, picture: Picture) {
+        if !self.has_made {
+            self.process.has_begun();
+        }
         (self.has_made, self.in_vain) = (true, 0);
         if let Some(with) = self.flight.came(picture.ticks) {
             self.ready.push_back((with, picture));
