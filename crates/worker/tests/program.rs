@@ -320,6 +320,23 @@ fn an_encoder_that_begins_slowly_or_after_failures_is_waited_for() {
 }
 
 #[test]
+fn an_encoder_that_ends_again_and_again_is_given_up() {
+    let units = jpegs("320x180", "60");
+    // The last word, where it puts what it makes, stays the last.
+    let few = "echo x >> HERE/started; left=$#; for word; do shift; left=$((left - 1)); \
+               [ $left = 0 ] && set -- \"$@\" -frames:v 3; set -- \"$@\" \"$word\"; done; exec REAL \"$@\"";
+    let (directory, program) = script(few);
+    let output = Output { rate_mhz: 25_000, ..Output::new(Coding::H264) };
+    let mut scene = Scene::new(&program, Input::Jpeg).output(H264, output);
+    scene.give_all(&units, &[H264]);
+    let started = fs::read_to_string(directory.path().join("started")).unwrap().lines().count();
+    // Three of each encoder that it has.
+    assert!((3..=6).contains(&started), "{started}: {:?}", scene.given.notes);
+    assert_eq!(scene.given.said(NoteKind::Ended).len(), 1, "{:?}", scene.given.notes);
+    assert!(scene.given.of(H264).len() >= 6, "{}", scene.given.of(H264).len());
+}
+
+#[test]
 fn one_that_is_stopped_holds_nobody_up_and_is_replaced() {
     let clip = clip(Codec::H264, "320x180", 150, KEYFRAMES);
     let (directory, program) = script(WRITES_ID);

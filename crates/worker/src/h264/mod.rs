@@ -43,7 +43,7 @@ use crate::picture::Matrix;
 use crate::program;
 
 /// Pictures that a device may hold back. One that holds more gives none any more.
-const MOST_PENDING: usize = 16;
+pub(crate) const MOST_PENDING: usize = 16;
 
 /// Which picture it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,11 +12,18 @@ use super::run::Run;
 use super::{BEFORE, BEHIND, Named, words};
 use crate::decode::to_annex_b;
 use crate::h264::options::{self, Plan, Rates, Spending};
-use crate::h264::{Backend, Kind, Source, Take};
+use crate::h264::{Backend, Kind, MOST_PENDING, Source, Take};
 use crate::picture::Matrix;
 
 /// So many in a row may end without a picture.
 const MOST_FAILED: u32 = 5;
+/// So many that have made pictures may end within [`RECENT`].
+const MOST_ENDED: usize = 3;
+const RECENT: Duration = Duration::from_secs(60);
+/// So many pictures in a row may be waited for in vain: fewer than [`MOST_PENDING`], so that another process is tried before the encoder is
+/// given up, and has some left in which to begin.
+const MOST_IN_VAIN: u32 = 12;
+const _: () = assert!((MOST_IN_VAIN as usize) < MOST_PENDING);
 /// A picture that has taken so long is left out where another process has to be started: both are waited for, and the worker must not be
 /// silent for 3 s.
 const SAME_PICTURE: Duration = Duration::from_millis(500);
@@ -29,6 +36,8 @@ pub(crate) struct Encoder {
     run: Option<Run<i64>>,
     /// How many ended one after the other without a picture.
     failed: u32,
+    /// When those ended that had made pictures, within [`RECENT`].
+    ended: Vec<Instant>,
     /// Ticks from one picture to the next: even.
     step: i64,
     /// The picture that its process began with.
@@ -45,7 +54,7 @@ impl Encoder {
         let name = options::name(named.kind).ok_or("not an encoder of FFmpeg's")?;
         let track = Track::video(Codec::Yuv420, Some(plan.size), Vec::new());
         let words = command_line(name, named.kind, plan);
-        let run = Run::start(&named.program, &words, &track)?;
+        let run = start(named, &words, &track)?;
         let samples = usize::from(plan.size.width) * usize::from(plan.size.height);
         let per_picture = 90_000_000 / i64::from(plan.rate.max(1));
         Ok(Self {
@@ -54,6 +63,7 @@ impl Encoder {
             track,
             run: Some(run),
             failed: 0,
+            ended: Vec::with_capacity(MOST_ENDED),
             step: (per_picture & !1).max(2),
             first: 0,
             taken: -1,
@@ -71,7 +81,7 @@ impl Encoder {
             Some(run) => run,
             None => {
                 self.first = tick;
-                Run::start(&self.named.program, &self.words, &self.track).map_err(|why| (false, why))?
+                start(self.named, &self.words, &self.track).map_err(|why| (false, why))?
             }
         };
         let coded = self.give(&mut run, tick, key).and_then(|()| self.take_all(&mut run, take));
@@ -89,7 +99,12 @@ impl Encoder {
     /// Too many have.
     fn ended(&mut self, has_made: bool, why: String) -> Result<(), String> {
         self.failed = if has_made { 0 } else { self.failed + 1 };
-        if self.failed >= MOST_FAILED {
+        if has_made {
+            let now = Instant::now();
+            self.ended.retain(|ended| now.duration_since(*ended) < RECENT);
+            self.ended.push(now);
+        }
+        if self.failed >= MOST_FAILED || self.ended.len() >= MOST_ENDED {
             return Err(why);
         }
         eprintln!("{why}; {} is started again", self.named.kind);
@@ -141,6 +156,10 @@ impl Backend for Encoder {
     fn finish(&mut self, _: Take<'_>) -> Result<(), String> {
         Ok(())
     }
+}
+
+fn start(named: &Named, words: &[String], track: &Track) -> Result<Run<i64>, String> {
+    Ok(Run::start(&named.program, words, track)?.with_most_in_vain(MOST_IN_VAIN))
 }
 
 fn command_line(name: &str, kind: Kind, plan: &Plan) -> Vec<String> {

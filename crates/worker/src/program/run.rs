@@ -33,6 +33,8 @@ pub(super) struct Run<T> {
     given_at: Instant,
     /// So many pictures were waited for in vain since the last that came.
     in_vain: u32,
+    /// So many may be, once some have come out.
+    most_in_vain: u32,
 }
 
 impl<T> Run<T> {
@@ -49,7 +51,13 @@ impl<T> Run<T> {
             has_made: false,
             given_at: Instant::now(),
             in_vain: 0,
+            most_in_vain: MOST_IN_VAIN,
         })
+    }
+
+    /// Once some have come out, so many pictures in a row may be waited for in vain.
+    pub(super) fn with_most_in_vain(self, most_in_vain: u32) -> Self {
+        Self { most_in_vain, ..self }
     }
 
     /// Gives a picture.
@@ -88,7 +96,8 @@ impl<T> Run<T> {
                         self.flight.hold();
                         self.in_vain += 1;
                     }
-                    if self.in_vain >= MOST_IN_VAIN {
+                    let most = if self.has_made { self.most_in_vain } else { MOST_IN_VAIN };
+                    if self.in_vain >= most {
                         return Err(format!(
                             "FFmpeg's program hangs: none of {} pictures came back, and it was ended",
                             self.flight.len()
