@@ -119,10 +119,15 @@ impl Means {
         self.state = State::Both;
     }
 
-    /// The program cannot be used: the libraries have to be enough. Whether they can be tried.
+    /// Whether it is not known yet that the program cannot be used for this reason.
+    pub(super) fn is_news(&self, why: &str) -> bool {
+        !matches!(&self.state, State::NoProgram { why: known, .. } if **known == *why)
+    }
+
+    /// The program cannot be used: the libraries have to be enough. Whether a worker with the program is to make room for one without.
     pub(super) fn without_program(&mut self, why: Arc<str>) -> bool {
         let was_helping = self.state == State::Both;
-        if was_helping {
+        if self.state != State::ProgramFirst {
             self.state = State::NoProgram { why, since: Instant::now() };
         }
         was_helping

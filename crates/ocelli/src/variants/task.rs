@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ocelli_codec::worker::PROGRAM_UNUSABLE;
 use ocelli_codec::worker::protocol::{Answer, Coding, Hello, NoteKind, OutputId, Request};
-use ocelli_hub::{Closed, Item, Subscriber};
+use ocelli_hub::{BoxFuture, Closed, Item, Subscriber};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::feed::Feed;
@@ -24,6 +25,7 @@ use super::Rules;
 use super::notices::{self, Away, Notices, Retry};
 use super::orders::{Made, Shared};
 use super::output::{Output, is_sound};
+use crate::ffmpeg::Program;
 use crate::transcode::{Event, Failure, Head, Link};
 
 /// How long a worker is kept after its last use: as long as a camera without viewers.
@@ -55,11 +57,20 @@ struct Task {
     jobs: Jobs,
     feed: Feed,
     notices: Notices,
+    helper: Helper,
     /// Why there is no worker, while there is none that was wanted.
     away: Option<Arc<str>>,
     last_use: Instant,
     look: Interval,
     number: u32,
+}
+
+/// Whether FFmpeg's program can help a worker that lacks a codec.
+enum Helper {
+    Unknown,
+    /// It is asked for its version; `Err` says in words why it cannot be used.
+    Asked(BoxFuture<'static, Result<(), String>>),
+    Usable,
 }
 
 /// A question to the worker.
@@ -87,6 +98,7 @@ impl Task {
             jobs: Jobs::default(),
             feed: Feed::new(shared.clone()),
             notices: Notices::new(name.to_string(), shared.status.clone(), shared.rules.on_lost),
+            helper: Helper::Unknown,
             away: None,
             last_use: Instant::now(),
             look,
@@ -113,6 +125,7 @@ impl Task {
         tokio::select! {
             biased;
             event = self.link.next() => self.take_event(event),
+            usable = self.helper.next() => self.take_usable(usable),
             () = shared.wake.notified() => {}
             item = next_of(&mut self.feed.input) => self.feed.take(item),
             _ = self.look.tick() => self.look_around().await,
@@ -162,23 +175,43 @@ impl Task {
         }
     }
 
-    /// Whether the worker is asked nothing any more, since it lacks what another may have that uses FFmpeg's program. That one takes its
-    /// place once it has answered all.
+    /// Whether the worker is asked nothing now, since it lacks what another may have that uses FFmpeg's program. That one takes its
+    /// place if the program can be used, once it has answered all.
     fn lacks_codec(&mut self) -> bool {
         let inputs = self.feed.input_codec().into_iter().chain(self.jobs.inputs());
         let codings = self.feed.outputs.iter().filter_map(Output::coding);
         let Some(why) = self.shared.orders().means.lacks(inputs, codings) else { return false };
-        if self.asked.is_empty() {
-            tracing::info!(camera = %self.shared.camera.name(), "{why}: FFmpeg's program does it");
-            self.shared.orders().means.take_program();
-            self.change_worker();
+        match self.helper {
+            Helper::Unknown => self.helper = Helper::ask(self.shared.rules.ffmpeg.clone()),
+            Helper::Usable if self.asked.is_empty() => {
+                tracing::info!(camera = %self.shared.camera.name(), "{why}: FFmpeg's program does it");
+                self.helper = Helper::Unknown;
+                self.shared.orders().means.take_program();
+                self.change_worker();
+            }
+            Helper::Asked(_) | Helper::Usable => {}
         }
         true
+    }
+
+    /// FFmpeg's program can be used, or cannot: then the worker there is goes on.
+    fn take_usable(&mut self, usable: Result<(), String>) {
+        let Err(why) = usable else {
+            self.helper = Helper::Usable;
+            return;
+        };
+        self.helper = Helper::Unknown;
+        let mut orders = self.shared.orders();
+        if orders.means.is_news(&why) {
+            tracing::warn!(camera = %self.shared.camera.name(), "FFmpeg's program does not do what the worker lacks: {why}");
+        }
+        orders.means.without_program(why.into());
     }
 
     /// Has another worker started in the place of the one there is, which owes nothing.
     fn change_worker(&mut self) {
         (self.link, self.has_greeted) = (link(&self.shared), false);
+        self.shared.orders().process = None;
         if std::mem::take(&mut self.has_frames) {
             self.feed.lost();
         }
@@ -186,7 +219,15 @@ impl Task {
 
     /// The worker that was to use FFmpeg's program cannot: whether one that does not is to do what it can.
     fn goes_on_without_program(&mut self, failure: &Failure) -> bool {
-        if self.has_greeted || !self.shared.orders().means.without_program(failure.to_string().into()) {
+        // One that was slow to say hello, or was killed, says nothing of the program.
+        let is_its_fault = match failure {
+            Failure::Unavailable(_) => true,
+            failure => failure.to_string().contains(PROGRAM_UNUSABLE),
+        };
+        if self.has_greeted
+            || !is_its_fault
+            || !self.shared.orders().means.without_program(failure.to_string().into())
+        {
             return false;
         }
         tracing::warn!(camera = %self.shared.camera.name(), "FFmpeg's program does not do it: {failure}");
@@ -328,6 +369,23 @@ impl Task {
         if let Some(lost) = self.notices.due(trouble.as_ref(), now) {
             let size = self.feed.camera_size();
             notices::show(lost, &mut self.feed.outputs, size).await;
+        }
+    }
+}
+
+impl Helper {
+    fn ask(program: Arc<Program>) -> Self {
+        Self::Asked(Box::pin(async move {
+            let asked = program.version().await;
+            asked.map(|_| ()).map_err(|error| format!("{} {error}", program.name()))
+        }))
+    }
+
+    /// What it has answered; never, while it is not asked. Cancel-safe.
+    async fn next(&mut self) -> Result<(), String> {
+        match self {
+            Self::Asked(answer) => answer.await,
+            Self::Unknown | Self::Usable => std::future::pending().await,
         }
     }
 }

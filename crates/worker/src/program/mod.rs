@@ -20,6 +20,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ocelli_codec::worker::PROGRAM_UNUSABLE;
 use ocelli_codec::worker::protocol::Input;
 use ocelli_media::Codec;
 
@@ -51,10 +52,10 @@ pub struct Named {
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// It cannot be started, or its answer not be read.
-    #[error("FFmpeg's program {0} could not be asked what it can do: {1}")]
+    #[error("{unusable}: {0} could not be asked what it can do: {1}", unusable = PROGRAM_UNUSABLE)]
     NotAsked(PathBuf, io::Error),
     /// It lists no codecs as FFmpeg does.
-    #[error("{0} does not list its codecs as FFmpeg does")]
+    #[error("{unusable}: {0} does not list its codecs as FFmpeg does", unusable = PROGRAM_UNUSABLE)]
     Strange(PathBuf),
 }
 

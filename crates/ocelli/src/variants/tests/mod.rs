@@ -1,5 +1,6 @@
 //! Workers that are none, as scripts. What the real one does is tested with the whole program.
 
+mod helper;
 mod jobs;
 mod lost;
 mod scene;
