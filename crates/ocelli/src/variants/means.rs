@@ -119,6 +119,13 @@ impl Means {
         self.state = State::Both;
     }
 
+    /// There is no worker any more: the next one begins with the libraries alone, and is confined.
+    pub(super) fn rest(&mut self) {
+        if self.state == State::Both {
+            self.state = State::Libraries;
+        }
+    }
+
     /// Whether it is not known yet that the program cannot be used for this reason.
     pub(super) fn is_news(&self, why: &str) -> bool {
         !matches!(&self.state, State::NoProgram { why: known, .. } if **known == *why)
@@ -163,6 +170,10 @@ mod tests {
         assert!(lacks.ends_with("and the program `ffmpeg` has none either"), "{lacks}");
         means.set_able(Able::new(&Input::ALL, &ALL));
         assert_eq!(means.decodes(Input::H265), Ok(()));
+        means.rest();
+        assert_eq!((means.arguments(), means.decodes(Input::H265)), (vec![], Ok(())));
+        means.set_able(Able::new(&LIBRARIES, &ALL));
+        assert!(means.lacks([Input::H265], ALL).is_some(), "again");
     }
 
     #[tokio::test(start_paused = true)]

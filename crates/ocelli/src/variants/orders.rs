@@ -297,6 +297,7 @@ impl Orders {
             self.task = None;
             self.process = None;
             self.away = None;
+            self.means.rest();
             self.ended.clear();
         }
         may
