@@ -9,7 +9,8 @@
 //! that a device that comes and goes does not make a stream stutter.
 //!
 //! Bit rate and quality are changed while an encoder runs, where it can (x264, nvenc). Any other change, and any change
-//! of another encoder, opens it anew, at the cost of a keyframe. No picture is lost by it.
+//! of another encoder, opens it anew, at the cost of a keyframe. No picture is lost by it, but
+//! those that are still on their way through FFmpeg's program.
 //!
 //! Memory: one picture, and what the library keeps (x264 about 20 MB at 1280x720); the coded picture lies in a buffer
 //! that is kept.
@@ -305,9 +306,8 @@ impl Output {
     }
 }
 
-/// Codes one small picture by the first of `kinds` that works, and says whether one did; a device, and what FFmpeg's program lists, is
-/// believed. Libraries
-/// look at the processor when they are first used, by files on some systems.
+/// Codes one small picture by the first of `kinds` that works, and says whether one did; a device, and what FFmpeg's program
+/// lists, is believed. Libraries look at the processor when they are first used, by files on some systems.
 pub fn works(kinds: &[Kind]) -> bool {
     let samples = [128; 64 * 48];
     let source = Source {
